@@ -1,0 +1,1 @@
+"""Experiment definitions that run scratch and torchref on the same numbers and compare what they give back."""

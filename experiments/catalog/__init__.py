@@ -1,0 +1,1 @@
+"""One file per experiment; the file name is the experiment's name."""

@@ -1,0 +1,117 @@
+"""Vanishing gradients: in deep networks the gradients in the lower layers are very small, y = w1 w2 … wn x.
+
+Random products, deep linear networks, gradients and activations layer by layer for every depth, activation and init
+scheme, the theory of wide and of narrow networks, and what it all costs in training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from experiments.experiment import Analysis, Cell, Plot, Tables, require
+from scratch import activations, initializers
+from scratch.errors import unknown
+
+TRACKED = 100  # steps over which the two implementations' parameters are followed
+STALLS = 30  # layers from which Xavier's scheme is expected to stall with ReLU: there the race is a third as long
+
+
+@dataclass(frozen=True)
+class Options:
+    """Vanishing gradients: from the product of weights to networks that do not train, with the theory over the measurement."""
+
+    data: Annotated[str, arg(help="digits, breast_cancer, wine, iris, or a FILE.npz or FILE.csv of your own")] = "digits"
+    depths: Annotated[tuple[int, ...], arg(help="hidden layers of the networks whose signals are measured")] = (2, 5, 10, 20, 30)
+    activations: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(activations.by_name()))] = ("sigmoid", "tanh", "relu")
+    inits: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(initializers.by_name()))] = (
+        "small_normal",
+        "standard",
+        "lecun",
+        "xavier",
+        "he",
+        "notes",
+    )
+    width: Annotated[int, arg(help="units in each hidden layer of those networks")] = 200
+    seeds: Annotated[int, arg(help="how many seeds, counted from 0")] = 10
+    draws: Annotated[int, arg(help="random products of which the exact laws are taken; small networks in proportion")] = 20_000
+    train_depths: Annotated[tuple[int, ...], arg(help="layers of the networks that are trained")] = (5, 10, 22, 30)
+    train_steps: Annotated[int, arg(help="steps for which every combination is trained")] = 50
+    race_depths: Annotated[tuple[int, ...], arg(help="layers at which He is raced against Xavier, ReLU")] = (22, 30)
+    race_steps: Annotated[int, arg(help="steps of that race; a third of it from 30 layers on, where Xavier stalls")] = 450
+    train_width: Annotated[int, arg(help="units in each hidden layer of the trained networks")] = 64
+    train_seeds: Annotated[int, arg(help="seeds of the trained networks")] = 2
+    race_seeds: Annotated[int, arg(help="seeds of the race")] = 3
+    device: Annotated[str, arg(help="where PyTorch computes: cpu, cuda or mps")] = "cpu"
+    dtype: Annotated[Literal["float64", "float32"], arg(help="float64 to compare, float32 to see rounding and underflow")] = "float64"
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if isinstance(value, tuple):
+                require(len(value) > 0, name, "at least one value", "none")
+                require(len(set(value)) == len(value), name, "different values", " ".join(map(str, value)))
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, int):
+                    least = {"seeds": 2, "train_seeds": 2, "race_seeds": 2, "draws": 100}.get(name, 1)
+                    require(number >= least, name, f"whole numbers from {least} up", number)
+        for known, chosen, kind in (
+            (activations.by_name(), self.activations, "activation"),
+            (initializers.by_name(), self.inits, "init scheme"),
+        ):
+            for name in chosen:
+                if name not in known:
+                    raise unknown(kind, name, known)
+
+
+QUICK = Options(depths=(2, 10), inits=("standard", "xavier", "he", "notes"), width=60, seeds=4, draws=4000, train_depths=(5,), train_steps=20, race_depths=(30,), race_steps=120,
+                race_seeds=2, train_seeds=2)  # fmt: skip
+
+
+def cells(options: Options) -> list[Cell]:
+    """The short ones first: whoever runs them in parallel begins from the end."""
+    from experiments.data import load
+
+    load(options.data, options.dtype)  # raises here, before any work, if the data is no good
+    where = {"device": options.device, "dtype": options.dtype}
+    data = where | {"data": options.data}
+    found = [Cell("product", where | {"depth": 20, "draws": options.draws})]
+    found += [Cell("linear", where | {"init": init, "draws": options.draws // 10}) for init in ("lecun", "orthogonal")]
+    found += [Cell("dead", where | {"width": n, "depth": depth, "draws": options.draws}) for n, depth in ((2, 3), (3, 5), (5, 20))]
+    found += [Cell("narrow", where | {"draws": options.draws // 4})]
+    found += [Cell("ratio", data | {"depths": [2, 10, 30], "seeds": options.seeds})]
+    found += [Cell("depth scale", data | {"sigma_w2": w, "seeds": min(8, options.seeds)}) for w in (1.3, 2.5)]
+    shared = data | {"width": options.width, "seeds": options.seeds}
+    for depth in sorted(options.depths):
+        for activation in options.activations:
+            found += [Cell("signals", shared | {"depth": depth, "activation": activation, "init": init}) for init in options.inits]
+    trained = data | {"width": options.train_width}
+    for activation in options.activations:
+        found += [Cell("trajectory", trained | {"activation": activation, "depth": 10, "steps": min(TRACKED, options.race_steps)})]
+    inits = [init for init in options.inits if init != "notes" or "he" not in options.inits]  # the same scheme: see the claim
+    for depth in sorted(options.train_depths):
+        run = trained | {"depth": depth, "steps": options.train_steps, "seeds": options.train_seeds}
+        found += [Cell("training", run | {"activation": activation, "inits": inits}) for activation in options.activations]
+    race = trained | {"activation": "relu", "inits": ["xavier", "he"], "seeds": options.race_seeds}
+    for depth in sorted(options.race_depths, reverse=True):
+        found += [Cell("race", race | {"depth": depth, "steps": max(1, options.race_steps // (3 if depth >= STALLS else 1))})]
+    return found
+
+
+def measure(cell: Cell) -> Tables:
+    from experiments.catalog.vanishing_gradient.parts import PARTS
+
+    return PARTS[cell.part](**cell.settings)
+
+
+def analyse(tables: Tables, options: Options) -> Analysis:
+    from experiments.catalog.vanishing_gradient.analysis import analyse
+
+    return analyse(tables, options)
+
+
+def figures(tables: Tables) -> list[Plot]:
+    from experiments.catalog.vanishing_gradient.pictures import figures
+
+    return figures(tables)

@@ -1,0 +1,110 @@
+"""A claim: what is stated, what it predicts, what both implementations measured, a control that must fail, the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy import stats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LIMIT = 4.0  # standard errors; for n comparisons in one claim the limit rises so that a false alarm stays as rare
+Test = Literal["equals", "at least", "at most"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement to be held against measurements.
+
+    ``comparisons`` has one row for each backend and condition: backend, condition, measured, standard_error, predicted, and
+    optionally dof (Student's t instead of the normal law), allowance (what theory itself leaves open, explained in
+    ``basis``), and control_measured, control_predicted, control_error where the control differs from the claim in them.
+    """
+
+    name: str
+    statement: str
+    source: str
+    basis: str  # where the prediction and its uncertainty come from
+    control: str  # what must fail the same test
+    comparisons: pd.DataFrame
+    test: Test = "equals"
+
+
+def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table of claims, one row each (its worst comparison), and the table of all comparisons with their z."""
+    import pandas as pd
+
+    verdicts, details = [], []
+    for claim in claims:
+        table = _scored(claim)
+        limit = _limit(table.groupby("backend").size().max())
+        worst = {backend: rows.loc[rows.z.abs().idxmax()] for backend, rows in table.groupby("backend")}
+        leading = max(worst.values(), key=lambda row: abs(row.z))
+        shown = {backend: rows[rows.condition == leading.condition].iloc[0] for backend, rows in table.groupby("backend")}
+        holds = bool((table.z.abs() <= limit).all())
+        caught = bool((table.groupby("backend").control_z.apply(lambda z: z.abs().max()) > limit).all())
+        verdict = "holds" if holds and caught else ("fails" if not holds else "control passes")
+        verdicts.append(
+            {
+                "claim": claim.name,
+                "statement": claim.statement,
+                "test": claim.test,
+                "condition": leading.condition,
+                "predicted": leading.predicted,
+                **{backend: row.measured for backend, row in shown.items()},
+                "standard_error": leading.standard_error,
+                "allowance": leading.allowance,
+                **{f"z_{backend}": row.z for backend, row in shown.items()},
+                "comparisons": len(table),
+                "limit": limit,
+                "control": claim.control,
+                "control_z": table.control_z.abs().max(),
+                "verdict": verdict,
+                "source": claim.source,
+                "basis": claim.basis,
+            }
+        )
+        details.append(table.assign(claim=claim.name))
+    return pd.DataFrame(verdicts), pd.concat(details, ignore_index=True) if details else pd.DataFrame()
+
+
+def _scored(claim: Claim) -> pd.DataFrame:
+    table = claim.comparisons.reset_index(drop=True).copy()
+    for column, default in {
+        "dof": np.inf,
+        "allowance": 0.0,
+        "control_measured": table.measured,
+        "control_predicted": table.predicted,
+        "control_error": table.standard_error,
+    }.items():
+        if column not in table:
+            table[column] = default
+    table["z"] = z_score(table.measured, table.predicted, table.standard_error, table.dof, table.allowance, claim.test)
+    normal = np.inf  # the control is only asked to be far off, in standard errors
+    table["control_z"] = z_score(table.control_measured, table.control_predicted, table.control_error, normal, table.allowance, claim.test)
+    return table
+
+
+def z_score(measured, predicted, error, dof, allowance, test: Test) -> np.ndarray:
+    """How many standard errors the measurement lies beyond what the claim allows; 0 where it lies within.
+
+    With few degrees of freedom, the normal deviate that is as improbable as Student's t.
+    """
+    measured, predicted, error, dof, allowance = (np.asarray(a, float) for a in (measured, predicted, error, dof, allowance))
+    beyond = measured - predicted
+    beyond = np.sign(beyond) * np.maximum(np.abs(beyond) - allowance, 0)
+    if test != "equals":
+        beyond = np.minimum(beyond, 0) if test == "at least" else np.maximum(beyond, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(beyond == 0, 0.0, beyond / error)
+    t = np.where(np.isfinite(measured), t, np.inf)
+    tail = stats.t.logsf(np.abs(t), np.where(np.isfinite(dof), dof, 1e9))
+    normal = np.where(np.isfinite(dof), -stats.norm.ppf(np.exp(np.maximum(tail, -700))), np.abs(t))
+    return np.sign(t) * np.where(np.isinf(t), np.inf, np.where(np.abs(t) < 1e-9, 0.0, normal))
+
+
+def _limit(comparisons: int) -> float:
+    return float(stats.norm.isf(stats.norm.sf(LIMIT) / comparisons))

@@ -1,0 +1,80 @@
+"""Data sets as (features, examples): standardised, split, checked; none of them needs a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from experiments.randomness import generator
+from scratch.contract import Batch
+from scratch.errors import InvalidInput, unknown
+from scratch.layers import Array
+
+SHIPPED = ("digits", "breast_cancer", "wine", "iris")  # those that scikit-learn brings along
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """x is standardised by the training part's mean and deviation; y holds labels 0 … classes−1."""
+
+    name: str
+    classes: int
+    train: Batch
+    test: Batch
+
+    @property
+    def features(self) -> int:
+        return self.train.x.shape[0]
+
+
+@lru_cache(maxsize=4)
+def load(name: str, dtype: str = "float64") -> Dataset:
+    """The data set of that name, or the one in a .npz or .csv file.
+
+    .npz: arrays ``x`` (features, examples) and ``y`` (examples). .csv: a header, one example a row, the label last.
+    Raises InvalidInput for a name or file that does not exist, NaN, lengths that differ, labels that are no classes.
+    """
+    x, y = _read(name)
+    if x.ndim != 2 or y.ndim != 1 or x.shape[1] != len(y):
+        raise InvalidInput(f"{name}: X must be (features, examples) and Y (examples); got X {x.shape}, Y {y.shape}")
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise InvalidInput(f"{name}: X holds {x[row, column]} at feature {row}, example {column}: every number must be finite")
+    if not np.array_equal(y, np.round(y)) or y.min() < 0:
+        bad = y[(y != np.round(y)) | (y < 0)][0]
+        raise InvalidInput(f"{name}: labels must be whole numbers from 0 up; found {bad}")
+    labels = y.astype(np.int64)
+    counts = np.bincount(labels)
+    if len(counts) < 2 or not counts.all():
+        raise InvalidInput(f"{name}: every class from 0 to {len(counts) - 1} needs an example, and there must be two classes; counts {counts}")
+    order = generator(0, "split", name).permutation(len(labels))
+    cut = round(len(labels) * TEST_SHARE)
+    test, train = order[:cut], order[cut:]
+    mean, deviation = x[:, train].mean(axis=1, keepdims=True), x[:, train].std(axis=1, keepdims=True)
+    scaled = ((x - mean) / np.where(deviation > 0, deviation, 1)).astype(dtype)
+    return Dataset(Path(name).stem, len(counts), Batch(scaled[:, train], labels[train]), Batch(scaled[:, test], labels[test]))
+
+
+def _read(name: str) -> tuple[Array, Array]:
+    if name in SHIPPED:
+        from sklearn import datasets  # two seconds to import: not before it is needed
+
+        bunch = getattr(datasets, f"load_{name}")()
+        return bunch.data.T.astype(np.float64), bunch.target.astype(np.float64)
+    path = Path(name)
+    if path.suffix not in (".npz", ".csv"):
+        raise unknown("data set", name, (*SHIPPED, "FILE.npz", "FILE.csv"))
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as held:
+                return held["x"].astype(np.float64), held["y"].astype(np.float64)
+        rows = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+        return rows[:, :-1].T, rows[:, -1]
+    except FileNotFoundError:
+        raise InvalidInput(f"{name}: there is no such file") from None
+    except (OSError, KeyError, ValueError) as error:
+        raise InvalidInput(f"{name}: cannot be read as data: {error}") from None

@@ -1,0 +1,129 @@
+"""What an experiment is: a file in experiments/catalog that says what to run, what to expect and what to show.
+
+The file has a docstring (its first line is the summary), and
+
+    Options             a frozen dataclass: every option with its default and help; ``QUICK``: one for --quick
+    cells(options)      the independent pieces of work, as pure data
+    measure(cell)       runs one cell on both backends -> tables, reduced to rows at once
+    analyse(tables, options)   the tables of all cells -> Analysis: more tables, claims, the finding
+    figures(tables)     tables -> figures; computes nothing
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scratch.contract import Job, Snapshot
+from scratch.errors import InvalidInput, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from experiments.claims import Claim
+    from experiments.sweep import Result
+
+Tables = dict[str, "pd.DataFrame"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One independent piece of work: which part of the experiment, with which settings (numbers, strings, lists)."""
+
+    part: str
+    settings: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        shown = [f"{k}={v}" for k, v in self.settings.items() if k not in ("device", "dtype", "data")]
+        return " ".join([self.part, *shown])
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What came out: ``tables`` to be written and drawn, ``claims`` to be judged, the finding in two plain sentences."""
+
+    tables: Tables
+    claims: list[Claim]
+    finding: Callable[[pd.DataFrame], str]  # from the judged claims
+    next_steps: Sequence[str] = ()
+
+
+class Plot(NamedTuple):
+    """A figure, its title as a heading, and the text that goes with it."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+class Backend(NamedTuple):
+    snapshot: Callable[[Job], Snapshot]
+    train: Callable[[Job], Iterator[Snapshot]]
+
+
+def backends(device: str) -> dict[str, Backend]:
+    """Both implementations; PyTorch's computes on ``device``."""
+    from scratch import training as scratch
+    from torchref import training as torchref
+
+    return {
+        "scratch": Backend(scratch.snapshot, scratch.train),
+        "torchref": Backend(partial(torchref.snapshot, device=device), partial(torchref.train, device=device)),
+    }
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment by its name on the command line."""
+
+    name: str
+
+    @cached_property
+    def module(self) -> ModuleType:
+        return importlib.import_module(f"experiments.catalog.{self.name}")
+
+    @property
+    def summary(self) -> str:
+        return (self.module.__doc__ or "").strip().splitlines()[0]
+
+    def options(self, quick: bool = False, **changed: Any) -> Any:
+        """The options, with defaults for what is not given. Raises InvalidInput for a name that is no option."""
+        base = self.module.QUICK if quick else self.module.Options()
+        for name in changed:
+            if name not in (known := [f.name for f in fields(base)]):
+                raise unknown(f"option of {self.name}", name, known)
+        return replace(base, **changed)
+
+    def run(self, *, quick: bool = False, out: str | None = None, jobs: int = 1, fresh: bool = False, **changed: Any) -> Result:
+        """Runs it and gives back tables, claims and figures. ``out``: a folder for the report, and for cells to go on from."""
+        from experiments.sweep import run
+
+        return run(self, self.options(quick, **changed), out=out, jobs=jobs, fresh=fresh)
+
+
+def names() -> list[str]:
+    """Every experiment there is: the files of the catalog."""
+    from experiments import catalog
+
+    return sorted(found.name for found in pkgutil.iter_modules(catalog.__path__))
+
+
+def load(name: str) -> Experiment:
+    """The experiment of that name. Raises InvalidInput, with a suggestion, if there is none."""
+    if name not in names():
+        raise unknown("experiment", name, names())
+    return Experiment(name)
+
+
+def require(condition: bool, option: str, expected: str, came: object) -> None:
+    """Raises InvalidInput in one wording for every option."""
+    if not condition:
+        raise InvalidInput(f"--{option.replace('_', '-')}: expected {expected}, got {came}")

@@ -1,0 +1,36 @@
+"""The only file that makes a random generator: every stream has a name, so none depends on the order of the others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.random import Generator
+
+from scratch.initializers import Scheme, zeros
+from scratch.layers import Array
+from scratch.network import Network, Parameters
+
+
+def generator(seed: int, *purpose: str | int) -> Generator:
+    """The stream of ``seed`` for one purpose, such as ("weights", layer) or ("batches", epoch)."""
+    words = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
+    return np.random.default_rng([seed, *np.frombuffer(words, np.uint32).tolist()])
+
+
+def batches(seed: int, examples: int, size: int, count: int) -> Array:
+    """``count`` mini-batches (count, size) of column numbers: epochs of a fresh order each, the last partial batch dropped."""
+    per_epoch = examples // size
+    epochs = -(-count // per_epoch)
+    orders = [generator(seed, "batches", epoch).permutation(examples)[: per_epoch * size] for epoch in range(epochs)]
+    return np.concatenate(orders).reshape(-1, size)[:count]
+
+
+def stack(network: Network, schemes: Sequence[Scheme], seeds: int, dtype: str, biases: Scheme = zeros) -> Parameters:
+    """Initial parameters with leading axes (schemes, seeds): member (i, s) is scheme i with the streams of seed s."""
+    theta = np.empty((len(schemes), seeds, network.size), dtype)
+    for i, scheme in enumerate(schemes):
+        for seed in range(seeds):
+            theta[i, seed] = network.flatten(network.initialize(scheme, lambda k, seed=seed: generator(seed, "weights", k), biases))
+    return network.views(theta)

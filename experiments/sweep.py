@@ -1,0 +1,206 @@
+"""Cells -> executor -> store -> one result. What is stored is not computed again."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.experiment import Analysis, Cell, Experiment, Plot, Tables
+from experiments.store import Store
+from scratch.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+ATTEMPTS = 2  # a cell whose worker dies this many times while it runs alone is given up
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a cell has no tables."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gives back, in a notebook as on the command line."""
+
+    experiment: Experiment
+    options: Any
+    tables: Tables  # everything measured and derived, by name; among them "claims", "comparisons" and "agreement"
+    finding: str
+    next_steps: Sequence[str]
+    seconds: dict[str, float] = field(compare=False)
+
+    @property
+    def claims(self) -> pd.DataFrame:
+        return self.tables["claims"]
+
+    @property
+    def holds(self) -> bool:
+        """Every claim holds, both implementations agree everywhere, no cell failed."""
+        return bool((self.claims.verdict == "holds").all() and self.agrees and self.tables["failures"].empty)
+
+    @property
+    def agrees(self) -> bool:
+        return bool((self.tables["agreement"].ratio <= 1).all())
+
+    def plots(self) -> list[Plot]:
+        return self.experiment.module.figures(self.tables)
+
+    def figures(self) -> dict[str, Figure]:
+        """Every figure of the report, by name, drawn anew."""
+        return {plot.name: plot.draw() for plot in self.plots()}
+
+
+def run(experiment: Experiment, options: Any, *, out: str | Path | None = None, jobs: int = 1, fresh: bool = False) -> Result:
+    """Runs the cells that are not stored, judges the claims and, with ``out``, writes the report there.
+
+    Raises InvalidInput if ``out`` cannot be written. A cell that fails becomes a row of the table "failures".
+    """
+    from experiments import report
+
+    cells = experiment.module.cells(options)
+    with tempfile.TemporaryDirectory() as nowhere:
+        store = Store((Path(out) if out is not None else Path(nowhere)) / "cells", experiment.name)
+        if out is not None:
+            writable(Path(out))
+        outcomes, seconds = compute(experiment, cells, store, jobs, fresh)
+    result = assemble(experiment, options, cells, outcomes, seconds)
+    if out is not None:
+        report.write(result, Path(out))
+    return result
+
+
+def writable(folder: Path) -> None:
+    """Raises InvalidInput unless files can be made in ``folder``, before an hour's work finds out."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidInput(f"{folder} cannot be written: {error.strerror}. Choose another folder with --out") from None
+
+
+def compute(
+    experiment: Experiment, cells: Sequence[Cell], store: Store, jobs: int, fresh: bool
+) -> tuple[dict[int, Tables | Failure], dict[str, float]]:
+    """The outcome of every cell by its number, stored or computed now, and the seconds of those computed now."""
+    from tqdm import tqdm
+
+    outcomes: dict[int, Tables | Failure] = {}
+    for number, cell in enumerate(cells):
+        stored = None if fresh else store.load(cell)
+        if stored is not None:
+            outcomes[number] = stored
+    pending = [number for number in range(len(cells)) if number not in outcomes]
+    seconds: dict[str, float] = {}
+    if not pending:
+        return outcomes, seconds
+    computed = (_here if jobs == 1 else _workers)(experiment, {n: cells[n] for n in pending}, jobs)
+    with tqdm(total=len(cells), initial=len(outcomes), unit="cell", disable=None, leave=False) as bar:
+        for number, outcome, took in computed:
+            outcomes[number], seconds[cells[number].label] = outcome, took
+            if isinstance(outcome, Failure):
+                tqdm.write(f"cell failed: {cells[number].label}: {outcome.reason}", file=sys.stderr)
+            else:
+                store.save(cells[number], outcome)
+            bar.set_postfix_str(cells[number].part)
+            bar.update()
+    return outcomes, seconds
+
+
+Outcome = tuple[int, Tables | Failure, float]
+
+
+def measure(name: str, number: int, cell: Cell) -> Outcome:
+    """One cell, on one thread whatever the machine has: the number of threads changes the order of sums."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    begin, before = time.perf_counter(), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with threadpool_limits(1):
+            outcome: Tables | Failure = Experiment(name).module.measure(cell)
+    except InvalidInput:
+        raise
+    except Exception as error:  # any fault of one cell is that cell's: the others go on
+        outcome = Failure(f"{type(error).__name__}: {error}")
+    finally:
+        torch.set_num_threads(before)
+    return number, outcome, time.perf_counter() - begin
+
+
+def _here(experiment: Experiment, pending: dict[int, Cell], jobs: int) -> Iterator[Outcome]:
+    for number, cell in pending.items():
+        yield measure(experiment.name, number, cell)
+
+
+def _workers(experiment: Experiment, pending: dict[int, Cell], jobs: int) -> Iterator[Outcome]:
+    """The cells on ``jobs`` processes. If a worker is killed, what it and its fellows had not finished runs again."""
+    left = dict(pending)
+    try:
+        yield from _pool(experiment, left, jobs)
+    except BrokenProcessPool:
+        print("a worker was killed: going on with the cells that are left, one at a time", file=sys.stderr)
+        for number, cell in list(left.items()):
+            for _ in range(ATTEMPTS):
+                try:
+                    yield from _pool(experiment, {number: cell}, 1)
+                    break
+                except BrokenProcessPool:
+                    continue
+            else:
+                yield number, Failure(f"its worker was killed {ATTEMPTS} times (out of memory?)"), 0.0
+
+
+def _pool(experiment: Experiment, left: dict[int, Cell], jobs: int) -> Iterator[Outcome]:
+    from loky import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(jobs, env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
+    try:
+        # the longest cells tend to come last in a catalog's list: begun first, they do not hold up the end
+        futures = [pool.submit(measure, experiment.name, number, cell) for number, cell in reversed(list(left.items()))]
+        for future in as_completed(futures):
+            outcome = future.result()
+            left.pop(outcome[0], None)
+            yield outcome
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)
+
+
+def assemble(experiment: Experiment, options: Any, cells: Sequence[Cell], outcomes: dict[int, Any], seconds: dict[str, float]) -> Result:
+    """Joins the cells' tables in the order of the cells, whatever the order in which they finished, and judges."""
+    import pandas as pd
+
+    from experiments.claims import judge
+
+    done = [outcomes[n] for n in range(len(cells)) if not isinstance(outcomes[n], Failure)]
+    failed = [(cells[n].label, outcomes[n].reason) for n in range(len(cells)) if isinstance(outcomes[n], Failure)]
+    joined: Tables = {
+        name: pd.concat([tables[name] for tables in done if name in tables], ignore_index=True)
+        for name in dict.fromkeys(name for tables in done for name in tables)
+    }
+    if not done:
+        raise InvalidInput(f"every cell failed; the first: {failed[0][0]}: {failed[0][1]}")
+    analysis: Analysis = experiment.module.analyse(joined, options)
+    claims, comparisons = judge(analysis.claims)
+    tables = joined | analysis.tables | {"claims": claims, "comparisons": comparisons}
+    tables["failures"] = pd.DataFrame(failed, columns=["cell", "reason"])
+    return Result(experiment, options, tables, analysis.finding(claims), analysis.next_steps, seconds)
+
+
+def default_jobs() -> int:
+    """One worker a core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,95 @@
+"""What theory predicts: exact laws of random products, and mean-field recursions for wide networks.
+
+Notation: n width, L depth, σ_w² = n·Var W, σ_b² = Var b, q_l the variance of a pre-activation z of layer l, φ an
+activation. Logarithms are natural; "size" is a squared norm or a mean square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import polygamma, psi
+from scipy.stats import binom
+
+from scratch.activations import Activation
+from scratch.layers import Array
+
+LOG_NORMAL_MEAN = -(np.euler_gamma + np.log(2)) / 2  # E log|N(0, 1)| = −0.6352
+
+VARIANCES: dict[str, Callable[[int, int], float]] = {  # Var W of each init scheme, from (n_out, n_in)
+    "zeros": lambda n_out, n_in: 0.0,
+    "small_normal": lambda n_out, n_in: 0.01**2,
+    "standard": lambda n_out, n_in: 1 / (3 * n_in),
+    "lecun": lambda n_out, n_in: 1 / n_in,
+    "xavier": lambda n_out, n_in: 2 / (n_in + n_out),
+    "he": lambda n_out, n_in: 2 / n_in,
+    "notes": lambda n_out, n_in: 2 / n_in,
+    "orthogonal": lambda n_out, n_in: 1 / max(n_in, n_out),
+}
+
+
+def product_moments(depth: Array) -> tuple[Array, Array]:
+    """Mean and variance of log|w₁…w_n| for independent w ~ N(0, 1): n(−γ−ln 2)/2 and nπ²/8."""
+    return depth * LOG_NORMAL_MEAN, depth * np.pi**2 / 8
+
+
+def linear_moments(width: int, depth: Array) -> tuple[Array, Array]:
+    """Mean and variance of log(‖h_L‖²/‖h₀‖²), W ~ N(0, 1/n): each layer multiplies by an independent χ²_n/n."""
+    return depth * (np.log(2 / width) + psi(width / 2)), depth * polygamma(1, width / 2)
+
+
+def relu_moments(width: int, depth: Array) -> tuple[Array, Array]:
+    """The same for ReLU and W ~ N(0, 2/n), given that no layer died.
+
+    A layer multiplies by (2/n)·χ²_K, where K ~ Bin(n, ½) units are active; K ≥ 1 if the signal survives.
+    """
+    active = np.arange(1, width + 1)
+    weight = binom.pmf(active, width, 0.5) / (1 - 0.5**width)
+    log_mean = np.log(4 / width) + psi(active / 2)
+    mean = weight @ log_mean
+    variance = weight @ (polygamma(1, active / 2) + (log_mean - mean) ** 2)
+    return depth * mean, depth * variance
+
+
+def born_dead(width: int, depth: Array) -> Array:
+    """P(all units of some layer are 0) = 1 − (1 − 2⁻ⁿ)^L for one input, ReLU, symmetric weights, no bias."""
+    return 1 - (1 - 0.5**width) ** depth
+
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
+_Z = np.concatenate([6 * (_NODES - 1), 6 * (_NODES + 1)])  # [−12, 0] and [0, 12] apart: a kink at 0 costs no accuracy
+_DENSITY = 6 * np.concatenate([_WEIGHTS, _WEIGHTS]) * np.exp(-_Z * _Z / 2) / np.sqrt(2 * np.pi)
+
+
+def moments(activation: Activation, q: Array) -> tuple[Array, Array]:
+    """E φ(√q z)² and E φ′(√q z)² for z ~ N(0, 1), for every entry of ``q``."""
+    at = np.sqrt(np.asarray(q, float))[..., None] * _Z
+    value, cache = activation.forward({}, at)
+    slope = activation.backward({}, cache, np.ones_like(at))
+    return value**2 @ _DENSITY, slope**2 @ _DENSITY
+
+
+def mean_field(activation: Activation, q: Array, sigma_w2: float, sigma_b2: float, depth: int) -> tuple[Array, Array]:
+    """E φ² (depth, …) and log χ (depth, …) of every layer, from the first layer's q (…).
+
+    q_{l+1} = σ_w² E φ(√q_l z)² + σ_b² (Poole 2016, Eq. 3); χ_l = σ_w² E φ′(√q_l z)² multiplies the squared gradient on
+    its way from layer l+1 to layer l (Schoenholz 2017, Eq. 5).
+    """
+    sizes, logs = [], []
+    for _ in range(depth):
+        size, slope = moments(activation, q)
+        sizes.append(size)
+        logs.append(np.log(sigma_w2 * slope))
+        q = sigma_w2 * size + sigma_b2
+    return np.array(sizes), np.array(logs)
+
+
+def fixed_point(activation: Activation, sigma_w2: float, sigma_b2: float) -> tuple[float, float]:
+    """q* to which the recursion of ``mean_field`` settles, and χ₁ there: below 1 gradients vanish, above they explode."""
+    q = np.array(1.0)
+    for _ in range(10_000):
+        before, q = q, sigma_w2 * moments(activation, q)[0] + sigma_b2
+        if abs(q - before) <= 1e-14 * q:
+            break
+    return float(q), float(sigma_w2 * moments(activation, q)[1])

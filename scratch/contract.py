@@ -1,0 +1,99 @@
+"""What a backend is given and gives back, in the notes' convention: an example is a column.
+
+A backend is a module with ``train(job) -> iterator of Snapshot`` and ``snapshot(job, ...) -> Snapshot``; scratch.training
+and torchref.training are the two that there are. Everything here is NumPy, whatever the backend computes with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scratch.errors import InvalidInput
+from scratch.layers import Array, Layer
+from scratch.losses import BinaryCrossEntropy, Loss
+from scratch.network import Network, Parameters
+from scratch.optimizers import SGD, Optimizer
+
+
+@dataclass(frozen=True)
+class Batch:
+    """x (…, features, m); y integer labels (…, m), or numbers (…, outputs, m)."""
+
+    x: Array
+    y: Array
+
+    def __post_init__(self) -> None:
+        if self.x.ndim < 2 or self.x.dtype.kind != "f":
+            raise InvalidInput(f"X must be floating point (…, features, examples), got {self.x.dtype} {self.x.shape}")
+        if self.y.ndim < 1 or self.x.shape[-1] != self.y.shape[-1]:
+            raise InvalidInput(f"X holds {self.x.shape[-1]} examples (its columns), Y {self.y.shape[-1] if self.y.ndim else 'none'}")
+        for name, array in (("X", self.x), ("Y", self.y)):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+                raise InvalidInput(f"{name} holds {array[where]} at {where}: every number must be finite")
+
+    def columns(self, chosen: Array) -> Batch:
+        """The examples ``chosen`` (…, b); a stack of choices gives a stack of batches (…, features, b)."""
+        picked = object.__new__(Batch)  # what was checked once need not be checked at every step
+        if chosen.ndim == 1:
+            x, y = self.x[..., chosen], self.y[..., chosen]
+        else:
+            x = np.moveaxis(self.x[:, chosen], 0, -2)
+            y = self.y[chosen] if self.y.ndim == 1 else np.moveaxis(self.y[:, chosen], 0, -2)
+        picked.__dict__.update(x=x, y=y)
+        return picked
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network, or a stack of them, to be looked at or trained.
+
+    ``batches`` (T+1, …, b) holds the columns of ``data`` that each step sees: T updates, and a last batch that is
+    looked at only. A snapshot at step t shows the parameters before update t, on batch t. ``evaluate`` names data sets
+    on which every snapshot also reports the network's output.
+    """
+
+    layers: tuple[Layer, ...]
+    loss: Loss
+    parameters: Parameters
+    data: Batch
+    batches: Array | None = None
+    optimizer: Optimizer = SGD(0.1)
+    snapshots: tuple[int, ...] = (0,)
+    evaluate: Mapping[str, Batch] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        network = self.network
+        network.check(self.parameters)
+        if self.data.y.dtype.kind in "iu" and self.data.y.ndim <= self.data.x.ndim - 1:
+            self.loss.targets(self.data.y, network.widths[-1])  # raises where a label is out of range
+        elif self.data.y.shape[-2:-1] != network.widths[-1:]:
+            raise InvalidInput(f"Y must be (…, {network.widths[-1]}, m), one row an output, got {self.data.y.shape}")
+        if isinstance(self.loss, BinaryCrossEntropy) and not ((self.data.y >= 0) & (self.data.y <= 1)).all():
+            raise InvalidInput(f"binary targets must lie in [0, 1]; found {self.data.y.min()} … {self.data.y.max()}")
+        if self.batches is not None:
+            m = self.data.x.shape[-1]
+            if not (self.batches.size and 0 <= self.batches.min() and self.batches.max() < m):
+                raise InvalidInput(f"batches must name columns 0 … {m - 1} of the data, and at least one")
+            if not all(0 <= step < len(self.batches) for step in self.snapshots):
+                raise InvalidInput(f"snapshots at {self.snapshots}, but there are steps 0 … {len(self.batches) - 1}")
+
+    @property
+    def network(self) -> Network:
+        return Network(self.layers, self.data.x.shape[-2])
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one backend saw at one step: NumPy arrays, one entry a layer, leading axes as in the job's parameters."""
+
+    step: int
+    loss: Array  # (…,), of the step's batch
+    outputs: tuple[Array, ...]  # (…, units, m)
+    output_gradients: tuple[Array, ...]  # ∂J/∂output, (…, units, m)
+    parameters: Parameters
+    gradients: Parameters  # ∂J/∂parameter
+    scores: dict[str, Array]  # the network's output on each of job.evaluate, (…, outputs, m)

@@ -1,0 +1,150 @@
+"""A network: a tuple of layers, and one vector θ of which every parameter is a view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+
+from scratch.errors import InvalidInput
+from scratch.initializers import Scheme, zeros
+from scratch.layers import Array, Layer, Shape, Tensors
+from scratch.losses import Loss
+
+Parameters = tuple[Tensors, ...]  # one dict for each layer, empty where a layer has none
+
+
+@dataclass(frozen=True)
+class Network:
+    """``layers`` applied in turn to ``inputs`` features per example."""
+
+    layers: tuple[Layer, ...]
+    inputs: int
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise InvalidInput("a network needs at least one layer")
+        if self.inputs < 1:
+            raise InvalidInput(f"a network needs at least one input feature, got {self.inputs}")
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Number of outputs per example of each layer."""
+        found = [self.inputs]
+        for layer in self.layers:
+            found.append(layer.width(found[-1]))
+        return tuple(found[1:])
+
+    @cached_property
+    def shapes(self) -> tuple[dict[str, Shape], ...]:
+        """Parameter shapes, layer by layer."""
+        return tuple(layer.shapes(n_in) for layer, n_in in zip(self.layers, (self.inputs, *self.widths), strict=False))
+
+    @cached_property
+    def size(self) -> int:
+        """P, the number of parameters."""
+        return sum(prod(shape) for layer in self.shapes for shape in layer.values())
+
+    def views(self, theta: Array) -> Parameters:
+        """θ (…, P) cut into parameters (…, *shape) that share its memory."""
+        cut, start = [], 0
+        for shapes in self.shapes:
+            named = {}
+            for name, shape in shapes.items():
+                stop = start + prod(shape)
+                named[name] = theta[..., start:stop].reshape(theta.shape[:-1] + shape)
+                start = stop
+            cut.append(named)
+        return tuple(cut)
+
+    def flatten(self, parameters: Parameters) -> Array:
+        """A new θ (…, P) with the given parameters in it. Raises InvalidInput where a shape does not fit."""
+        self.check(parameters)
+        arrays = [(p[name], shape) for p, shapes in zip(parameters, self.shapes, strict=True) for name, shape in shapes.items()]
+        if not arrays:
+            return np.zeros(0)
+        return np.concatenate([a.reshape(a.shape[: a.ndim - len(shape)] + (-1,)) for a, shape in arrays], axis=-1)
+
+    def check(self, parameters: Parameters) -> None:
+        """Raises InvalidInput unless every layer has its parameters, in their shapes, under the same leading axes."""
+        if len(parameters) != len(self.layers):
+            raise InvalidInput(f"parameters for {len(parameters)} layers, but the network has {len(self.layers)}")
+        leading: set[Shape] = set()
+        for k, (named, shapes) in enumerate(zip(parameters, self.shapes, strict=True)):
+            if set(named) != set(shapes):
+                raise InvalidInput(f"layer {k} ({self.layers[k]}): expected {list(shapes)}, got {list(named)}")
+            for name, shape in shapes.items():
+                came = named[name].shape
+                if came[len(came) - len(shape) :] != shape:
+                    raise InvalidInput(f"layer {k} ({self.layers[k]}): {name} must be (…, {shape}), got {came}")
+                leading.add(came[: len(came) - len(shape)])
+        if len(leading) > 1:
+            raise InvalidInput(f"parameters are stacked in different ways: leading axes {sorted(leading)}")
+
+    def initialize(
+        self, weights: Scheme, generator_of: Callable[[int], Generator], biases: Scheme = zeros, leading: Shape = ()
+    ) -> Parameters:
+        """Initial parameters (…, *shape) for a stack of ``leading`` axes.
+
+        Layer k draws from ``generator_of(k)``, its matrix by ``weights``, then its column by ``biases``.
+        """
+        drawn = []
+        for k, shapes in enumerate(self.shapes):
+            generator = generator_of(k)
+            drawn.append({name: (biases if name == "b" else weights)(generator, leading + shape) for name, shape in shapes.items()})
+        return tuple(drawn)
+
+    def forward(self, parameters: Parameters, x: Array, into: Sequence[Array] | None = None) -> tuple[list[Array], list[Any]]:
+        """Every layer's output (…, units, m), and the caches for ``backward``; ``into``: the outputs to overwrite."""
+        outputs, caches = [], []
+        for k, (layer, p) in enumerate(zip(self.layers, parameters, strict=True)):
+            x, cache = layer.forward(p, x, into[k] if into else None)
+            outputs.append(x)
+            caches.append(cache)
+        return outputs, caches
+
+    def predict(self, parameters: Parameters, x: Array) -> Array:
+        """The last layer's output alone, (…, outputs, m)."""
+        for layer, p in zip(self.layers, parameters, strict=True):
+            x, _ = layer.forward(p, x)
+        return x
+
+    def backward(
+        self, parameters: Parameters, caches: list[Any], dout: Array, gradients: Parameters, into: Sequence[Array] | None = None
+    ) -> list[Array]:
+        """∂J/∂output of every layer, from ∂J/∂output of the last; writes parameter gradients into ``gradients``.
+
+        The gradient at the network's input is not computed: put an Identity first to see it.
+        """
+        douts = [dout]
+        for k in range(len(self.layers) - 1, -1, -1):
+            layer, p, cache = self.layers[k], parameters[k], caches[k]
+            layer.gradients(p, cache, dout, gradients[k])
+            if k:
+                dout = layer.backward(p, cache, dout, into[k - 1] if into else None)
+                douts.append(dout)
+        return douts[::-1]
+
+    def differentiate(
+        self, loss: Loss, parameters: Parameters, gradients: Parameters, x: Array, y: Array, into: Trace | None = None
+    ) -> tuple[Array, Trace]:
+        """The loss (…), and the trace of the pass; parameter gradients go into ``gradients``.
+
+        ``into``: the trace of an earlier pass over a batch of the same shape, whose arrays this one may overwrite. Fresh
+        arrays for every step cost more than the arithmetic: the system hands out their pages anew each time.
+        """
+        outputs, caches = self.forward(parameters, x, into and into.outputs)
+        value, dout = loss(outputs[-1], y)
+        return value, Trace(outputs, self.backward(parameters, caches, dout, gradients, into and into.douts))
+
+
+class Trace(NamedTuple):
+    """One pass through a network: every layer's output, and ∂J/∂output, each (…, units, m)."""
+
+    outputs: list[Array]
+    douts: list[Array]
