@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import Generator
+from scipy.special import gammaincinv
 
 from scratch import training
 from scratch.contract import Batch, Job, Snapshot
@@ -75,14 +76,12 @@ def pointwise(job: Job, ours: Snapshot, theirs: Snapshot, generator: Generator) 
     """Every layer's output, gradient at the output and parameter gradients, at the same parameters on the same data."""
     scale = np.sqrt(longest_sum(job)) * unit_roundoff(job.data.x.dtype)
     moved = max(scale, AMPLIFIED)
-    exact = _widened(job)
-    center = dict(_named(training.snapshot(exact)))
-    count = shadow_count(job)
-    shadows = [dict(_named(training.snapshot(_moved(exact, moved, generator)))) for _ in range(count)]
+    shadows = dict(_named(training.snapshot(_shadowed(job, moved, generator))))
     found = []
     for (key, a), (_, b) in zip(_named(ours), _named(theirs), strict=True):
-        spread = np.sqrt(sum(_norm(s[key] - center[key]) ** 2 for s in shadows) / count) * (scale / moved)
-        longer = np.sqrt(max(1.0, job.network.widths[-1] * ours.outputs[-1].shape[-1] / longest_sum(job))) if key[1] == "loss" else 1.0  # it sums over everything
+        spread = _spread(shadows[key]) * (scale / moved)
+        whole = job.network.widths[-1] * job.data.x.shape[-1]  # what the loss adds up
+        longer = np.sqrt(max(1.0, whole / longest_sum(job))) if key[1] == "loss" else 1.0
         found.append(_worst(0, *key, a, b, spread * longer, scale * longer))
     return found
 
@@ -107,20 +106,17 @@ def _shadow_training(job: Job, generator: Generator) -> Iterator[dict[tuple[int,
     unit = unit_roundoff(job.data.x.dtype)
     scale = np.sqrt(longest_sum(job)) * unit
     larger = max(1.0, AMPLIFIED / scale)
-    exact, network = _widened(job), job.network
-    center = training.start(network, job.optimizer, exact.parameters)
-    stacked = network.views(np.stack([center.theta] * shadow_count(job)))
-    shadow = training.start(network, job.optimizer, stacked)
+    exact, network = _shadowed(job, 0.0, generator), job.network
+    data = replace(job.data, x=job.data.x.astype(np.float64))
+    state = training.start(network, job.optimizer, exact.parameters)
     for number, chosen in enumerate(job.batches):
         if number in job.snapshots:
-            distance = dict(_parameters(network.views(shadow.theta - center.theta), ""))
-            yield {key: np.sqrt((_norm(d) ** 2).mean(0)) / larger for key, d in distance.items()}
-        batch = exact.data.columns(chosen)
-        training.step(network, job.loss, job.optimizer, center, batch.x, batch.y)
-        looked_at = network.views(_jitter(shadow.theta, scale * larger, generator))
-        network.differentiate(job.loss, looked_at, shadow.gradients, batch.x, batch.y)
-        job.optimizer.update(shadow.theta, shadow.gradient, shadow.memory)
-        shadow.theta[...] = _jitter(shadow.theta, unit * larger, generator)
+            yield {key: _spread(a) / larger for key, a in _parameters(state.parameters, "")}
+        batch = data.columns(chosen)
+        looked_at = network.views(_jitter(state.theta, scale * larger, generator))
+        _, state.trace = network.differentiate(job.loss, looked_at, state.gradients, batch.x, batch.y, state.trace)
+        job.optimizer.update(state.theta, state.gradient, state.memory)
+        state.theta[...] = _jitter(state.theta, unit * larger, generator)
 
 
 def _worst(step: int, layer: int, quantity: str, a: Array, b: Array, spread: Array, scale: float) -> Difference:
@@ -157,18 +153,34 @@ def _norm(array: Array) -> Array:
     return top[..., 0, 0] * np.sqrt((unit * unit).sum((-2, -1)))
 
 
-def _widened(job: Job) -> Job:
-    """The job in float64, its targets as the matrix that the loss multiplies."""
-    classes = job.network.widths[-1]
-    data = Batch(job.data.x.astype(np.float64), job.loss.targets(job.data.y, classes).astype(np.float64))
-    wide = tuple({name: array.astype(np.float64) for name, array in named.items()} for named in job.parameters)
-    return replace(job, parameters=wide, data=data, evaluate={})
+def _spread(shadows: Array) -> Array:
+    """Root mean square distance (…,) of the shadows from the network itself, which comes first on the first axis.
+
+    It is estimated from N numbers, so it is divided by what such an estimate falls below once in ten thousand times.
+    """
+    numbers = (len(shadows) - 1) * shadows.shape[-1] * shadows.shape[-2]
+    low = np.sqrt(2 * gammaincinv(numbers / 2, 1e-4) / numbers)  # of a chi distribution
+    return np.sqrt((_norm(shadows[1:] - shadows[0]) ** 2).mean(0)) / low
 
 
-def _moved(job: Job, scale: float, generator: Generator) -> Job:
-    moved = tuple({name: _jitter(array, scale, generator) for name, array in named.items()} for named in job.parameters)
-    return replace(job, parameters=moved, data=Batch(_jitter(job.data.x, scale, generator), _jitter(job.data.y, scale, generator)))
+def _shadowed(job: Job, scale: float, generator: Generator) -> Job:
+    """The job in float64 on a new first axis: itself, then its shadows, moved by ``scale`` in parameters, inputs and targets."""
+    leading = next((a.shape[:-2] for named in job.parameters for a in named.values()), ())
+
+    def spread_out(array: Array, new: tuple[int, ...]) -> Array:
+        wide = np.broadcast_to(array.astype(np.float64), (1 + shadow_count(job), *new, *array.shape))
+        return _jitter(wide, scale, generator)
+
+    parameters = tuple({name: spread_out(array, ()) for name, array in named.items()} for named in job.parameters)
+    ones = (1,) * (len(leading) - job.data.x.ndim + 2)
+    targets = job.loss.targets(job.data.y, job.network.widths[-1])
+    data = Batch(spread_out(job.data.x, ones), spread_out(targets, ones))
+    return replace(job, parameters=parameters, data=data, evaluate={})
 
 
 def _jitter(array: Array, scale: float, generator: Generator) -> Array:
-    return array * (1 + scale * generator.standard_normal(array.shape))
+    """Every entry but those of the first member moved relatively by ±scale, the sign at random."""
+    signs = generator.integers(0, 2, (array.shape[0] - 1, *array.shape[1:]), np.int8)
+    factor = np.ones(array.shape)
+    factor[1:] += (2 * scale) * signs - scale
+    return array * factor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class Job:
             if not all(0 <= step < len(self.batches) for step in self.snapshots):
                 raise InvalidInput(f"snapshots at {self.snapshots}, but there are steps 0 … {len(self.batches) - 1}")
 
-    @property
+    @cached_property
     def network(self) -> Network:
         return Network(self.layers, self.data.x.shape[-2])
 

@@ -15,7 +15,7 @@ from experiments.experiment import Analysis, Cell, Plot, Tables, require
 from scratch import activations, initializers
 from scratch.errors import unknown
 
-TRACKED = 100  # steps over which the two implementations' parameters are followed
+TRACKED = 60  # steps over which the two implementations' parameters are followed
 STALLS = 30  # layers from which Xavier's scheme is expected to stall with ReLU: there the race is a third as long
 
 
@@ -34,11 +34,11 @@ class Options:
         "he",
         "notes",
     )
-    width: Annotated[int, arg(help="units in each hidden layer of those networks")] = 200
+    width: Annotated[int, arg(help="units in each hidden layer of those networks")] = 128
     seeds: Annotated[int, arg(help="how many seeds, counted from 0")] = 10
     draws: Annotated[int, arg(help="random products of which the exact laws are taken; small networks in proportion")] = 20_000
     train_depths: Annotated[tuple[int, ...], arg(help="layers of the networks that are trained")] = (5, 10, 22, 30)
-    train_steps: Annotated[int, arg(help="steps for which every combination is trained")] = 50
+    train_steps: Annotated[int, arg(help="steps for which every combination is trained")] = 40
     race_depths: Annotated[tuple[int, ...], arg(help="layers at which He is raced against Xavier, ReLU")] = (22, 30)
     race_steps: Annotated[int, arg(help="steps of that race; a third of it from 30 layers on, where Xavier stalls")] = 450
     train_width: Annotated[int, arg(help="units in each hidden layer of the trained networks")] = 64
@@ -65,7 +65,7 @@ class Options:
                     raise unknown(kind, name, known)
 
 
-QUICK = Options(depths=(2, 10), inits=("standard", "xavier", "he", "notes"), width=60, seeds=4, draws=4000, train_depths=(5,), train_steps=20, race_depths=(30,), race_steps=120,
+QUICK = Options(depths=(2, 10), inits=("standard", "xavier", "he", "notes"), width=64, seeds=4, draws=4000, train_depths=(5,), train_steps=20, race_depths=(30,), race_steps=120,
                 race_seeds=2, train_seeds=2)  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def cells(options: Options) -> list[Cell]:
             found += [Cell("signals", shared | {"depth": depth, "activation": activation, "init": init}) for init in options.inits]
     trained = data | {"width": options.train_width}
     for activation in options.activations:
-        found += [Cell("trajectory", trained | {"activation": activation, "depth": 10, "steps": min(TRACKED, options.race_steps)})]
+        found += [Cell("trajectory", trained | {"activation": activation, "depth": 10, "steps": min(TRACKED, options.train_steps)})]
     inits = [init for init in options.inits if init != "notes" or "he" not in options.inits]  # the same scheme: see the claim
     for depth in sorted(options.train_depths):
         run = trained | {"depth": depth, "steps": options.train_steps, "seeds": options.train_seeds}

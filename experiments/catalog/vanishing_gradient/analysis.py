@@ -41,7 +41,8 @@ def analyse(tables: Tables, options: Options) -> Analysis:
     guessing = label_entropy(load(options.data, options.dtype).test.y)
     starts = start_times(training.query("part == 'race'"), guessing)
     claims = [*law_claims(laws), *mean_field_claims(ratios), *notes_claims(tables["measurements"]), *race_claims(training, starts, guessing)]
-    derived = {"laws": laws, "layers": layers, "ratios": ratios, "starts": starts, "reached": reached(training)}
+    race = training.query("part == 'race'").drop(columns=["part", "activation"]).assign(guessing=guessing)
+    derived = {"laws": laws, "layers": layers, "ratios": ratios, "race": race, "starts": starts, "reached": reached(training)}
     return Analysis(derived, claims, partial(finding, ratios=ratios, reached=derived["reached"]), NEXT_STEPS)
 
 

@@ -22,7 +22,7 @@ from scratch.network import Network
 from scratch.optimizers import SGD
 
 EXAMPLES = 16  # of the training set, on which the networks of the depth study are looked at
-COMPARED = 2_000_000  # parameters, and 500 networks: the part of a large stack that is compared number by number
+COMPARED = 600_000  # parameters, and 500 networks: the part of a large stack that is compared number by number
 BATCH = 60
 OPTIMIZER = SGD(0.01, momentum=0.9)
 SIGMA_B2 = 0.05  # variance of the biases in the study of depth scales, as in Schoenholz 2017
@@ -122,7 +122,7 @@ def signals(*, depth: int, activation: str, init: str, width: int, seeds: int, d
 
 def training(
     *, activation: str, inits: Sequence[str], depth: int, width: int, steps: int, seeds: int, data: str, device: str, dtype: str,
-    part: str = "training", seen: int = 5
+    part: str = "training", seen: int = 2
 ) -> Tables:
     """Loss and accuracy on the test set along the way, for a stack of (init, seed)."""
     job = trained_job(activation, inits, depth, width, steps, seeds, data, dtype, looks(steps, seen))
@@ -245,6 +245,6 @@ PARTS: dict[str, Callable[..., Tables]] = {
     "depth scale": depth_scale,
     "signals": signals,
     "training": training,
-    "race": partial(training, part="race", seen=20),
+    "race": partial(training, part="race", seen=15),
     "trajectory": trajectory,
 }

@@ -1,0 +1,111 @@
+"""Tables -> figures. Nothing here computes, nothing knows a backend: what is drawn stands in a table.
+
+One look throughout: lines are predictions, filled points are scratch, rings around them are torchref.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+# Okabe & Ito's palette: told apart by the colour-blind; the marker repeats what the colour says
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+STYLE: dict[str, Any] = {
+    "svg.hashsalt": "experiments",  # same tables, same bytes
+    "svg.fonttype": "none",  # text stays text: small files, and it can be searched and read aloud
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "figure.constrained_layout.use": True,
+}
+
+
+def panels(titles: Sequence[str], *, width: float = 3.6, height: float = 3.6, share_y: bool = True) -> tuple[Figure, list[Axes]]:
+    """A row of small multiples, one for each title."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width * len(titles) + 0.6, height))
+        axes = figure.subplots(1, len(titles), sharey=share_y, squeeze=False)[0]
+        for ax, title in zip(axes, titles, strict=True):
+            ax.set_title(title)
+    return figure, list(axes)
+
+
+def series(
+    ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str, y: str = "measured", error: str = "standard_error", line: bool = True
+) -> None:
+    """One condition: the predicted line, scratch's points with error bars, torchref's rings."""
+    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+    ours, theirs = (table[table.backend == name].sort_values(x) for name in ("scratch", "torchref"))
+    if line and "predicted" in ours and ours.predicted.notna().any():
+        ax.plot(ours[x], ours.predicted, color=colour, zorder=2)
+    every = max(1, len(ours) // 12)
+    shown, ring = ours.iloc[::every], theirs.iloc[::every]
+    ax.errorbar(shown[x], shown[y], shown[error], color=colour, marker=marker, linestyle="none", markersize=5, label=label, zorder=3)
+    ax.plot(ring[x], ring[y], color=colour, marker="o", linestyle="none", markersize=10, fillstyle="none", markeredgewidth=0.8, zorder=4)
+
+
+def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> None:
+    """The legend outside of the panels, with what points, rings and lines mean."""
+    from matplotlib.lines import Line2D
+
+    grey = "#555555"
+    meaning = [
+        Line2D([], [], color=grey, marker="o", linestyle="none", markersize=5, label="scratch (mean ± s.e.)"),
+        Line2D([], [], color=grey, marker="o", linestyle="none", markersize=10, fillstyle="none", markeredgewidth=0.8, label="torchref"),
+    ]
+    if predicted:
+        meaning.insert(0, Line2D([], [], color=grey, label="predicted"))
+    named: dict[str, Any] = {}
+    for ax in axes:
+        handles, labels = ax.get_legend_handles_labels()
+        named |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in named}
+    with matplotlib.rc_context(STYLE):
+        figure.legend([*named.values(), *meaning], [*named, *(str(m.get_label()) for m in meaning)], loc="outside right center", fontsize=10)
+
+
+def heatmap(ax: Axes, values: np.ndarray, columns: Sequence[Any], rows: Sequence[Any], *, low: float, high: float, form: str = "{:.0%}") -> Any:
+    """A matrix of numbers, each written into its cell."""
+    image = ax.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect="auto")
+    ax.set_xticks(range(len(columns)), [str(c) for c in columns])
+    ax.set_yticks(range(len(rows)), [str(r) for r in rows])
+    ax.grid(False)
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            dark = value < (low + high) / 2
+            ax.text(column, row, form.format(value), ha="center", va="center", fontsize=9, color="white" if dark else "black")
+    return image
+
+
+def svg(figure: Figure) -> str:
+    """The figure as SVG text, the same bytes for the same figure."""
+    import io
+
+    with matplotlib.rc_context(STYLE):
+        FigureCanvasSVG(figure)
+        held = io.StringIO()
+        figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
+    return held.getvalue()
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """For slides and for looking at a figure where SVG is not shown."""
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(path, dpi=110)

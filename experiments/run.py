@@ -1,0 +1,124 @@
+"""The command line: ``python -m experiments.run NAME [options]``. Everything slow is imported after it has been read."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from contextlib import redirect_stderr
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
+
+from experiments.experiment import Experiment, load, names
+from scratch.errors import InvalidInput
+
+HELP = """usage: python -m experiments.run NAME [options]
+       python -m experiments.run NAME --help     every option of that experiment
+       python -m experiments.run --list          the experiments there are
+
+Runs the experiment on both implementations, judges its claims and writes results/NAME/report.html.
+Exit status: 0 every claim and the agreement hold, 1 something does not, 2 bad input, 130 interrupted.
+"""
+
+
+@dataclass(frozen=True)
+class Running:
+    """How to run it."""
+
+    quick: Annotated[bool, arg(help="a small version of everything, in seconds")] = False
+    jobs: Annotated[int, arg(help="worker processes; 0: one a core, or none for --quick")] = 0
+    out: Annotated[str, arg(help="folder for the results (default: results/NAME; results/quick/NAME for --quick)")] = ""
+    fresh: Annotated[bool, arg(help="compute everything again, whatever is stored")] = False
+    dry_run: Annotated[bool, arg(help="say what would be run and what is stored already, and stop")] = False
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return dispatch(arguments)
+    except InvalidInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: what was finished is stored, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP)
+        return 0 if arguments else 2
+    if arguments[0] == "--list":
+        for name in names():
+            print(f"{name:24}{load(name).summary}")
+        return 0
+    if arguments[0].startswith("-"):
+        raise InvalidInput(f"the first argument is an experiment's name, got {arguments[0]!r}; see --list")
+    experiment = load(arguments[0])
+    options, running = parse(experiment, arguments[1:])
+    out = Path(running.out or Path("results", *(["quick"] if running.quick else []), experiment.name))
+    return show_plan(experiment, options, out, running) if running.dry_run else run(experiment, options, out, running)
+
+
+def parse(experiment: Experiment, arguments: list[str]) -> tuple[Any, Running]:
+    """The experiment's options and how to run it. Raises InvalidInput, in one line, for what tyro would show as a box."""
+    defaults = experiment.options(quick="--quick" in arguments)
+    both = make_dataclass("Arguments", [("experiment", type(defaults), field(default=defaults)), ("run", Running, field(default=Running()))])
+    shown = io.StringIO()
+    try:
+        with redirect_stderr(shown):
+            read = tyro.cli(both, args=arguments, prog=f"python -m experiments.run {experiment.name}", description=experiment.module.__doc__,
+                            config=(OmitArgPrefixes, FlagCreatePairsOff))  # fmt: skip
+            return read.experiment, read.run
+    except SystemExit as stop:
+        if stop.code == 0:
+            raise
+        raise InvalidInput(one_line(shown.getvalue())) from None
+
+
+def run(experiment: Experiment, options: Any, out: Path, running: Running) -> int:
+    from experiments import sweep
+
+    if running.jobs < 0:
+        raise InvalidInput(f"--jobs: expected 0 or more, got {running.jobs}")
+    jobs = running.jobs or (1 if running.quick else sweep.default_jobs())
+    result = sweep.run(experiment, options, out=out, jobs=jobs, fresh=running.fresh)
+    claims, failed = result.claims, len(result.tables["failures"])
+    for row in claims[claims.verdict != "holds"].itertuples():
+        print(f"{row.verdict}: {row.claim} ({row.condition}): predicted {row.predicted:.6g}, scratch {row.scratch:.6g}, torchref {row.torchref:.6g}")
+    worst = result.tables["agreement"].ratio.max()
+    print(f"{result.finding}")
+    print(
+        f"{'HOLDS' if result.holds else 'FAILS'}: {(claims.verdict == 'holds').sum()} of {len(claims)} claims hold; the implementations "
+        f"{'agree' if result.agrees else 'DISAGREE'} (worst difference {worst:.2g} of the rounding bound)"
+        f"{f'; {failed} cells failed' if failed else ''}: {out / 'report.html'}"
+    )
+    return 0 if result.holds else 1
+
+
+def show_plan(experiment: Experiment, options: Any, out: Path, running: Running) -> int:
+    from experiments.store import Store
+
+    store = Store(out / "cells", experiment.name)
+    cells = experiment.module.cells(options)
+    stored = [not running.fresh and store.path(cell).exists() for cell in cells]
+    for cell, held in zip(cells, stored, strict=True):
+        print(f"{'stored ' if held else 'to run '} {cell.label}")
+    print(f"{len(cells)} cells: {sum(stored)} stored, {len(cells) - sum(stored)} to run; results would go to {out}")
+    return 0
+
+
+def one_line(box: str) -> str:
+    """What a boxed message says, in one line."""
+    lines = [re.sub(r"[│╭╮╰╯─]", " ", line).strip() for line in box.splitlines()]
+    kept = [line for line in lines if line and not set(line) <= set("- ") and not line.startswith("For full helptext")]
+    text = " ".join(kept[1:] if len(kept) > 1 else kept)
+    return re.sub(r"\s+", " ", text) + "; see --help"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
