@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 LIMIT = 4.0  # four standard deviations, as for every other statistical statement here
 NUMBERS = 32  # a spread is estimated from at least so many: small layers need more shadows than wide ones
-AMPLIFIED = 1e-10  # shadows move at least this much, so that their spread is not rounding itself; it is scaled back after
+AMPLIFIED = (
+    1e-10  # shadows move at least this much, so that their spread is not rounding itself; it is scaled back after
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,9 @@ def pointwise(job: Job, ours: Snapshot, theirs: Snapshot, generator: Generator) 
     return found
 
 
-def trajectory(job: Job, ours: Sequence[Snapshot], theirs: Sequence[Snapshot], generator: Generator) -> list[Difference]:
+def trajectory(
+    job: Job, ours: Sequence[Snapshot], theirs: Sequence[Snapshot], generator: Generator
+) -> list[Difference]:
     """Each layer's parameters at every snapshot, each implementation having trained alone from the same start."""
     spreads, scale = _shadow_training(job, generator), np.sqrt(longest_sum(job)) * unit_roundoff(job.data.x.dtype)
     found = []

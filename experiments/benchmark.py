@@ -37,20 +37,30 @@ Timed = Callable[[int], None]  # runs that many steps
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts to measure (default: 1 2)")
+    parser = argparse.ArgumentParser(
+        prog="experiments.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[1, 2], help="thread counts to measure (default: 1 2)"
+    )
     parser.add_argument("--rounds", type=int, default=9, help="rounds of which the median is taken (default: 9)")
     options = parser.parse_args()
     for threads in options.threads:
         torch.set_num_threads(threads)
         with threadpool_limits(threads, user_api="blas"):
-            print(f"\nthreads {threads}, float32, SGD with momentum, microseconds a step, median of {options.rounds} rounds")
+            print(
+                f"\nthreads {threads}, float32, SGD with momentum, microseconds a step, median of {options.rounds} rounds"
+            )
             print(f"{'':28}{'scratch':>10}" + "".join(f"{name:>10}" for name in TORCH) + "   scratch/best torch")
             for name, (widths, batch, steps) in SIZES.items():
                 times = race(contenders(widths, batch), steps, options.rounds)
                 best = [min(row) for row in zip(*(times[kind] for kind in TORCH), strict=True)]
                 ratio = median(a / b for a, b in zip(times["scratch"], best, strict=True))
-                print(f"{name:28}" + "".join(f"{median(times[kind]) * 1e6:10.0f}" for kind in ("scratch", *TORCH)) + f"{ratio:21.2f}")
+                print(
+                    f"{name:28}"
+                    + "".join(f"{median(times[kind]) * 1e6:10.0f}" for kind in ("scratch", *TORCH))
+                    + f"{ratio:21.2f}"
+                )
             times = race(stacked(*SIZES["64-32-10 batch 32"][:2]), 20, options.rounds)
             ratio = median(b / a for a, b in zip(times["stack"], times["loop"], strict=True))
             print(f"{MEMBERS} networks 64-32-10 batch 32: scratch stack {median(times['stack']) * 1e6:.0f}, torch loop "
@@ -89,7 +99,11 @@ def problem(widths: tuple[int, ...], batch: int) -> tuple[scratch.Network, tuple
     for units in widths[1:-1]:
         layers += [scratch.Dense(units), scratch.ReLU()]
     network = scratch.Network((*layers, scratch.Dense(widths[-1])), widths[0])
-    drawn = network.views(network.flatten(network.initialize(initializers.he, lambda k: randomness.generator(0, "bench", k))).astype(np.float32))
+    drawn = network.views(
+        network.flatten(network.initialize(initializers.he, lambda k: randomness.generator(0, "bench", k))).astype(
+            np.float32
+        )
+    )
     generator = randomness.generator(0, "data")
     x = generator.standard_normal((widths[0], batch)).astype(np.float32)
     return network, drawn, x, generator.integers(0, widths[-1], batch)
@@ -114,7 +128,10 @@ def network_twin(network: scratch.Network, parameters: tuple) -> nn.Module:
 def in_torch(models: list[nn.Module], x: np.ndarray, y: np.ndarray, flags: dict[str, bool]) -> Timed:
     """The loop that PyTorch's tutorials write, over each model in turn."""
     criterion = nn.CrossEntropyLoss()
-    optimizers = [torch.optim.SGD(m.parameters(), lr=OPTIMIZER.learning_rate, momentum=OPTIMIZER.momentum, **flags) for m in models]
+    optimizers = [
+        torch.optim.SGD(m.parameters(), lr=OPTIMIZER.learning_rate, momentum=OPTIMIZER.momentum, **flags)
+        for m in models
+    ]
     rows, labels = torch.from_numpy(np.ascontiguousarray(x.T)), torch.from_numpy(y)
 
     def run(steps: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,12 @@ from scratch.contract import Batch
 from scratch.errors import InvalidInput, unknown
 from scratch.layers import Array
 
-SHIPPED = ("digits", "breast_cancer", "wine", "iris")  # those that scikit-learn brings along
+SHIPPED = {  # those that scikit-learn brings along: file, lines before the data
+    "digits": ("digits.csv.gz", 0),
+    "breast_cancer": ("breast_cancer.csv", 1),
+    "wine": ("wine_data.csv", 1),
+    "iris": ("iris.csv", 1),
+}
 TEST_SHARE = 0.2
 
 
@@ -43,28 +49,31 @@ def load(name: str, dtype: str = "float64") -> Dataset:
         raise InvalidInput(f"{name}: X must be (features, examples) and Y (examples); got X {x.shape}, Y {y.shape}")
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
-        raise InvalidInput(f"{name}: X holds {x[row, column]} at feature {row}, example {column}: every number must be finite")
+        raise InvalidInput(
+            f"{name}: X holds {x[row, column]} at feature {row}, example {column}: every number must be finite"
+        )
     if not np.array_equal(y, np.round(y)) or y.min() < 0:
         bad = y[(y != np.round(y)) | (y < 0)][0]
         raise InvalidInput(f"{name}: labels must be whole numbers from 0 up; found {bad}")
     labels = y.astype(np.int64)
     counts = np.bincount(labels)
     if len(counts) < 2 or not counts.all():
-        raise InvalidInput(f"{name}: every class from 0 to {len(counts) - 1} needs an example, and there must be two classes; counts {counts}")
+        raise InvalidInput(
+            f"{name}: every class from 0 to {len(counts) - 1} needs an example, and there must be two classes; counts {counts}"
+        )
     order = generator(0, "split", name).permutation(len(labels))
     cut = round(len(labels) * TEST_SHARE)
     test, train = order[:cut], order[cut:]
     mean, deviation = x[:, train].mean(axis=1, keepdims=True), x[:, train].std(axis=1, keepdims=True)
     scaled = ((x - mean) / np.where(deviation > 0, deviation, 1)).astype(dtype)
-    return Dataset(Path(name).stem, len(counts), Batch(scaled[:, train], labels[train]), Batch(scaled[:, test], labels[test]))
+    return Dataset(
+        Path(name).stem, len(counts), Batch(scaled[:, train], labels[train]), Batch(scaled[:, test], labels[test])
+    )
 
 
 def _read(name: str) -> tuple[Array, Array]:
     if name in SHIPPED:
-        from sklearn import datasets  # two seconds to import: not before it is needed
-
-        bunch = getattr(datasets, f"load_{name}")()
-        return bunch.data.T.astype(np.float64), bunch.target.astype(np.float64)
+        return _shipped(name)
     path = Path(name)
     if path.suffix not in (".npz", ".csv"):
         raise unknown("data set", name, (*SHIPPED, "FILE.npz", "FILE.csv"))
@@ -78,3 +87,12 @@ def _read(name: str) -> tuple[Array, Array]:
         raise InvalidInput(f"{name}: there is no such file") from None
     except (OSError, KeyError, ValueError) as error:
         raise InvalidInput(f"{name}: cannot be read as data: {error}") from None
+
+
+def _shipped(name: str) -> tuple[Array, Array]:
+    """The file inside scikit-learn, read without importing it: that takes two seconds, reading it a tenth of one."""
+    found = find_spec("sklearn")
+    assert found is not None and found.submodule_search_locations
+    file, header = SHIPPED[name]
+    rows = np.loadtxt(Path(found.submodule_search_locations[0], "datasets", "data", file), delimiter=",", skiprows=header)
+    return rows[:, :-1].T, rows[:, -1]

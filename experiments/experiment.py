@@ -102,7 +102,9 @@ class Experiment:
                 raise unknown(f"option of {self.name}", name, known)
         return replace(base, **changed)
 
-    def run(self, *, quick: bool = False, out: str | None = None, jobs: int = 1, fresh: bool = False, **changed: Any) -> Result:
+    def run(
+        self, *, quick: bool = False, out: str | None = None, jobs: int = 1, fresh: bool = False, **changed: Any
+    ) -> Result:
         """Runs it and gives back tables, claims and figures. ``out``: a folder for the report, and for cells to go on from."""
         from experiments.sweep import run
 

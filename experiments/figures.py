@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Okabe & Ito's palette: told apart by the colour-blind; the marker repeats what the colour says
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "svg.hashsalt": "experiments",  # same tables, same bytes
     "svg.fonttype": "none",  # text stays text: small files, and it can be searched and read aloud
     "font.family": "DejaVu Sans",
@@ -38,7 +38,9 @@ STYLE: dict[str, Any] = {
 }
 
 
-def panels(titles: Sequence[str], *, width: float = 3.6, height: float = 3.6, share_y: bool = True) -> tuple[Figure, list[Axes]]:
+def panels(
+    titles: Sequence[str], *, width: float = 3.6, height: float = 3.6, share_y: bool = True
+) -> tuple[Figure, list[Axes]]:
     """A row of small multiples, one for each title."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width * len(titles) + 0.6, height))
@@ -49,7 +51,15 @@ def panels(titles: Sequence[str], *, width: float = 3.6, height: float = 3.6, sh
 
 
 def series(
-    ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str, y: str = "measured", error: str = "standard_error", line: bool = True
+    ax: Axes,
+    table: pd.DataFrame,
+    label: str,
+    index: int,
+    *,
+    x: str,
+    y: str = "measured",
+    error: str = "standard_error",
+    line: bool = True,
 ) -> None:
     """One condition: the predicted line, scratch's points with error bars, torchref's rings."""
     colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
@@ -57,9 +67,30 @@ def series(
     if line and "predicted" in ours and ours.predicted.notna().any():
         ax.plot(ours[x], ours.predicted, color=colour, zorder=2)
     every = max(1, len(ours) // 12)
-    shown, ring = ours.iloc[::every], theirs.iloc[::every]
-    ax.errorbar(shown[x], shown[y], shown[error], color=colour, marker=marker, linestyle="none", markersize=5, label=label, zorder=3)
-    ax.plot(ring[x], ring[y], color=colour, marker="o", linestyle="none", markersize=10, fillstyle="none", markeredgewidth=0.8, zorder=4)
+    first = index % every  # lines that lie on each other show their markers in turn
+    shown, ring = ours.iloc[first::every], theirs.iloc[first::every]
+    ax.errorbar(
+        shown[x],
+        shown[y],
+        shown[error],
+        color=colour,
+        marker=marker,
+        linestyle="none",
+        markersize=5,
+        label=label,
+        zorder=3,
+    )
+    ax.plot(
+        ring[x],
+        ring[y],
+        color=colour,
+        marker="o",
+        linestyle="none",
+        markersize=8.5,
+        fillstyle="none",
+        markeredgewidth=0.8,
+        zorder=4,
+    )
 
 
 def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> None:
@@ -69,7 +100,17 @@ def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> None
     grey = "#555555"
     meaning = [
         Line2D([], [], color=grey, marker="o", linestyle="none", markersize=5, label="scratch (mean ± s.e.)"),
-        Line2D([], [], color=grey, marker="o", linestyle="none", markersize=10, fillstyle="none", markeredgewidth=0.8, label="torchref"),
+        Line2D(
+            [],
+            [],
+            color=grey,
+            marker="o",
+            linestyle="none",
+            markersize=8.5,
+            fillstyle="none",
+            markeredgewidth=0.8,
+            label="torchref",
+        ),
     ]
     if predicted:
         meaning.insert(0, Line2D([], [], color=grey, label="predicted"))
@@ -78,10 +119,24 @@ def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> None
         handles, labels = ax.get_legend_handles_labels()
         named |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in named}
     with matplotlib.rc_context(STYLE):
-        figure.legend([*named.values(), *meaning], [*named, *(str(m.get_label()) for m in meaning)], loc="outside right center", fontsize=10)
+        figure.legend(
+            [*named.values(), *meaning],
+            [*named, *(str(m.get_label()) for m in meaning)],
+            loc="outside right center",
+            fontsize=10,
+        )
 
 
-def heatmap(ax: Axes, values: np.ndarray, columns: Sequence[Any], rows: Sequence[Any], *, low: float, high: float, form: str = "{:.0%}") -> Any:
+def heatmap(
+    ax: Axes,
+    values: np.ndarray,
+    columns: Sequence[Any],
+    rows: Sequence[Any],
+    *,
+    low: float,
+    high: float,
+    form: str = "{:.0%}",
+) -> Any:
     """A matrix of numbers, each written into its cell."""
     image = ax.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect="auto")
     ax.set_xticks(range(len(columns)), [str(c) for c in columns])
@@ -90,7 +145,15 @@ def heatmap(ax: Axes, values: np.ndarray, columns: Sequence[Any], rows: Sequence
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             dark = value < (low + high) / 2
-            ax.text(column, row, form.format(value), ha="center", va="center", fontsize=9, color="white" if dark else "black")
+            ax.text(
+                column,
+                row,
+                form.format(value),
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if dark else "black",
+            )
     return image
 
 
@@ -100,6 +163,8 @@ def svg(figure: Figure) -> str:
 
     with matplotlib.rc_context(STYLE):
         FigureCanvasSVG(figure)
+        figure.draw_without_rendering()  # lays the figure out: once is enough
+        figure.set_layout_engine("none")
         held = io.StringIO()
         figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
     return held.getvalue()

@@ -26,7 +26,9 @@ def rms(array: Array) -> Array:
 def signals(job: Job, shot: Snapshot) -> dict[str, Array]:
     """Size of the gradient at each Dense layer's pre-activation, of its activation, and of ∂J/∂W: each (layers, …)."""
     dense = [k for k, layer in enumerate(job.layers) if isinstance(layer, Dense)]
-    after = [min(k + 1, len(job.layers) - 1) for k in dense]  # the last Dense layer has no activation: its output is the network's
+    after = [
+        min(k + 1, len(job.layers) - 1) for k in dense
+    ]  # the last Dense layer has no activation: its output is the network's
     return {
         "gradient": np.array([rms(shot.output_gradients[k]) for k in dense]),
         "activation": np.array([rms(shot.outputs[k]) for k in after]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
@@ -32,5 +33,5 @@ def stack(network: Network, schemes: Sequence[Scheme], seeds: int, dtype: str, b
     theta = np.empty((len(schemes), seeds, network.size), dtype)
     for i, scheme in enumerate(schemes):
         for seed in range(seeds):
-            theta[i, seed] = network.flatten(network.initialize(scheme, lambda k, seed=seed: generator(seed, "weights", k), biases))
+            theta[i, seed] = network.flatten(network.initialize(scheme, partial(generator, seed, "weights"), biases))
     return network.views(theta)

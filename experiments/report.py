@@ -15,7 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.store import ROOT, write as write_text
+from experiments.store import ROOT
+from experiments.store import write as write_text
 from scratch.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ def command(result: Result) -> str:
     """The command line that asks for these options: only what differs from the defaults."""
     defaults = asdict(result.experiment.options())
     changed = {name: value for name, value in asdict(result.options).items() if value != defaults[name]}
-    shown = [f"--{name.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in changed.items()]
+    shown = [
+        f"--{name.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in changed.items()
+    ]
     return " ".join(["python -m experiments.run", result.experiment.name, *shown])
 
 
@@ -82,7 +86,11 @@ def read(folder: Path) -> tuple[dict[str, Any], Tables]:
     try:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         paths = sorted((folder / "tables").glob("*.csv"))
-        tables = {path.stem: pd.read_csv(path, float_precision="round_trip", keep_default_na=True) for path in paths if path.stem not in UNRENDERED}
+        tables = {
+            path.stem: pd.read_csv(path, float_precision="round_trip", keep_default_na=True)
+            for path in paths
+            if path.stem not in UNRENDERED
+        }
     except FileNotFoundError:
         raise InvalidInput(f"{folder} holds no results (no run.json): run an experiment first") from None
     except ValueError as error:
@@ -103,9 +111,17 @@ def render(folder: Path) -> None:
     for name, text in drawn.items():
         write_text(folder / "figures" / f"{name}.svg", text)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"number": number, "markdown_table": partial(table, form="github"), "html_table": partial(table, form="html"), "code": code}
+    environment.filters |= {
+        "number": number,
+        "markdown_table": partial(table, form="github"),
+        "html_table": partial(table, form="html"),
+        "code": code,
+    }
     worst = tables["agreement"]
     content = {
         "run": run,
@@ -168,7 +184,9 @@ def main() -> int:
     """Renders the report of the folders named on the command line again."""
     import argparse
 
-    parser = argparse.ArgumentParser(prog="python -m experiments.report", description="Render reports again from their tables alone.")
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.report", description="Render reports again from their tables alone."
+    )
     parser.add_argument("folders", nargs="+", type=Path, help="result folders, such as results/vanishing_gradient")
     try:
         for folder in parser.parse_args().folders:

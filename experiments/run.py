@@ -67,12 +67,20 @@ def dispatch(arguments: list[str]) -> int:
 def parse(experiment: Experiment, arguments: list[str]) -> tuple[Any, Running]:
     """The experiment's options and how to run it. Raises InvalidInput, in one line, for what tyro would show as a box."""
     defaults = experiment.options(quick="--quick" in arguments)
-    both = make_dataclass("Arguments", [("experiment", type(defaults), field(default=defaults)), ("run", Running, field(default=Running()))])
+    both = make_dataclass(
+        "Arguments",
+        [("experiment", type(defaults), field(default=defaults)), ("run", Running, field(default=Running()))],
+    )
     shown = io.StringIO()
     try:
         with redirect_stderr(shown):
-            read = tyro.cli(both, args=arguments, prog=f"python -m experiments.run {experiment.name}", description=experiment.module.__doc__,
-                            config=(OmitArgPrefixes, FlagCreatePairsOff))  # fmt: skip
+            read: Any = tyro.cli(
+                both,
+                args=arguments,
+                prog=f"python -m experiments.run {experiment.name}",
+                description=experiment.module.__doc__,
+                config=(OmitArgPrefixes, FlagCreatePairsOff),
+            )
             return read.experiment, read.run
     except SystemExit as stop:
         if stop.code == 0:
@@ -89,7 +97,8 @@ def run(experiment: Experiment, options: Any, out: Path, running: Running) -> in
     result = sweep.run(experiment, options, out=out, jobs=jobs, fresh=running.fresh)
     claims, failed = result.claims, len(result.tables["failures"])
     for row in claims[claims.verdict != "holds"].itertuples():
-        print(f"{row.verdict}: {row.claim} ({row.condition}): predicted {row.predicted:.6g}, scratch {row.scratch:.6g}, torchref {row.torchref:.6g}")
+        seen = f"predicted {row.predicted:.6g}, scratch {row.scratch:.6g}, torchref {row.torchref:.6g}"
+        print(f"{row.verdict}: {row.claim} ({row.condition}): {seen}")
     worst = result.tables["agreement"].ratio.max()
     print(f"{result.finding}")
     print(

@@ -62,7 +62,9 @@ def write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
         temporary.replace(path)
     except OSError as error:
-        raise InvalidInput(f"{path.parent} cannot be written: {error.strerror}. Choose another folder with --out") from None
+        raise InvalidInput(
+            f"{path.parent} cannot be written: {error.strerror}. Choose another folder with --out"
+        ) from None
 
 
 def _digest(columns: dict[str, Any]) -> str:

@@ -63,7 +63,9 @@ class Result:
         return {plot.name: plot.draw() for plot in self.plots()}
 
 
-def run(experiment: Experiment, options: Any, *, out: str | Path | None = None, jobs: int = 1, fresh: bool = False) -> Result:
+def run(
+    experiment: Experiment, options: Any, *, out: str | Path | None = None, jobs: int = 1, fresh: bool = False
+) -> Result:
     """Runs the cells that are not stored, judges the claims and, with ``out``, writes the report there.
 
     Raises InvalidInput if ``out`` cannot be written. A cell that fails becomes a row of the table "failures".
@@ -180,7 +182,9 @@ def _pool(experiment: Experiment, left: dict[int, Cell], jobs: int) -> Iterator[
         pool.shutdown(wait=True, kill_workers=True)
 
 
-def assemble(experiment: Experiment, options: Any, cells: Sequence[Cell], outcomes: dict[int, Any], seconds: dict[str, float]) -> Result:
+def assemble(
+    experiment: Experiment, options: Any, cells: Sequence[Cell], outcomes: dict[int, Any], seconds: dict[str, float]
+) -> Result:
     """Joins the cells' tables in the order of the cells, whatever the order in which they finished, and judges."""
     import pandas as pd
 

@@ -30,7 +30,9 @@ class Batch:
         if self.x.ndim < 2 or self.x.dtype.kind != "f":
             raise InvalidInput(f"X must be floating point (…, features, examples), got {self.x.dtype} {self.x.shape}")
         if self.y.ndim < 1 or self.x.shape[-1] != self.y.shape[-1]:
-            raise InvalidInput(f"X holds {self.x.shape[-1]} examples (its columns), Y {self.y.shape[-1] if self.y.ndim else 'none'}")
+            raise InvalidInput(
+                f"X holds {self.x.shape[-1]} examples (its columns), Y {self.y.shape[-1] if self.y.ndim else 'none'}"
+            )
         for name, array in (("X", self.x), ("Y", self.y)):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
@@ -62,7 +64,7 @@ class Job:
     parameters: Parameters
     data: Batch
     batches: Array | None = None
-    optimizer: Optimizer = SGD(0.1)
+    optimizer: Optimizer = field(default_factory=lambda: SGD(0.1))
     snapshots: tuple[int, ...] = (0,)
     evaluate: Mapping[str, Batch] = field(default_factory=dict)
 
@@ -77,7 +79,7 @@ class Job:
             raise InvalidInput(f"binary targets must lie in [0, 1]; found {self.data.y.min()} … {self.data.y.max()}")
         if self.batches is not None:
             m = self.data.x.shape[-1]
-            if not (self.batches.size and 0 <= self.batches.min() and self.batches.max() < m):
+            if not (self.batches.size and self.batches.min() >= 0 and self.batches.max() < m):
                 raise InvalidInput(f"batches must name columns 0 … {m - 1} of the data, and at least one")
             if not all(0 <= step < len(self.batches) for step in self.snapshots):
                 raise InvalidInput(f"snapshots at {self.snapshots}, but there are steps 0 … {len(self.batches) - 1}")

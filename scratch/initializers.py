@@ -63,7 +63,9 @@ def orthogonal(generator: Generator, shape: Shape) -> Array:
     *leading, n_out, n_in = shape
     tall = generator.standard_normal((*leading, max(n_out, n_in), min(n_out, n_in)))
     q, r = np.linalg.qr(tall)
-    q *= np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]  # without it, q depends on the signs LAPACK happens to choose
+    q *= np.sign(np.diagonal(r, axis1=-2, axis2=-1))[
+        ..., None, :
+    ]  # without it, q depends on the signs LAPACK happens to choose
     return np.ascontiguousarray(q if n_out >= n_in else q.mT)
 
 

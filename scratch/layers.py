@@ -26,7 +26,7 @@ class Layer:
         return n_in
 
     def shapes(self, n_in: int) -> dict[str, Shape]:
-        """Shape of each parameter, in the order in which they lie in θ."""
+        """Shape (rows, columns) of each parameter, in the order in which they lie in θ."""
         return {}
 
     def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, Any]:

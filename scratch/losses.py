@@ -20,7 +20,7 @@ def indicator(labels: Array, classes: int) -> Array:
 
     Raises InvalidInput where a label is not one of 0 … classes−1.
     """
-    if labels.size and not (0 <= labels.min() and labels.max() < classes):
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise InvalidInput(f"labels must lie in 0 … {classes - 1}; found {labels.min()} … {labels.max()}")
     return labels[..., None, :] == np.arange(classes)[:, None]
 

@@ -65,10 +65,8 @@ class Network:
     def flatten(self, parameters: Parameters) -> Array:
         """A new θ (…, P) with the given parameters in it. Raises InvalidInput where a shape does not fit."""
         self.check(parameters)
-        arrays = [(p[name], shape) for p, shapes in zip(parameters, self.shapes, strict=True) for name, shape in shapes.items()]
-        if not arrays:
-            return np.zeros(0)
-        return np.concatenate([a.reshape(a.shape[: a.ndim - len(shape)] + (-1,)) for a, shape in arrays], axis=-1)
+        arrays = [named[name] for named, shapes in zip(parameters, self.shapes, strict=True) for name in shapes]
+        return np.concatenate([a.reshape(*a.shape[:-2], -1) for a in arrays], axis=-1) if arrays else np.zeros(0)
 
     def check(self, parameters: Parameters) -> None:
         """Raises InvalidInput unless every layer has its parameters, in their shapes, under the same leading axes."""
@@ -80,9 +78,9 @@ class Network:
                 raise InvalidInput(f"layer {k} ({self.layers[k]}): expected {list(shapes)}, got {list(named)}")
             for name, shape in shapes.items():
                 came = named[name].shape
-                if came[len(came) - len(shape) :] != shape:
-                    raise InvalidInput(f"layer {k} ({self.layers[k]}): {name} must be (…, {shape}), got {came}")
-                leading.add(came[: len(came) - len(shape)])
+                if came[-2:] != shape:
+                    raise InvalidInput(f"layer {k} ({self.layers[k]}): {name} must be (…, {shape[0]}, {shape[1]}), got {came}")
+                leading.add(came[:-2])
         if len(leading) > 1:
             raise InvalidInput(f"parameters are stacked in different ways: leading axes {sorted(leading)}")
 
@@ -96,10 +94,17 @@ class Network:
         drawn = []
         for k, shapes in enumerate(self.shapes):
             generator = generator_of(k)
-            drawn.append({name: (biases if name == "b" else weights)(generator, leading + shape) for name, shape in shapes.items()})
+            drawn.append(
+                {
+                    name: (biases if name == "b" else weights)(generator, leading + shape)
+                    for name, shape in shapes.items()
+                }
+            )
         return tuple(drawn)
 
-    def forward(self, parameters: Parameters, x: Array, into: Sequence[Array] | None = None) -> tuple[list[Array], list[Any]]:
+    def forward(
+        self, parameters: Parameters, x: Array, into: Sequence[Array] | None = None
+    ) -> tuple[list[Array], list[Any]]:
         """Every layer's output (…, units, m), and the caches for ``backward``; ``into``: the outputs to overwrite."""
         outputs, caches = [], []
         for k, (layer, p) in enumerate(zip(self.layers, parameters, strict=True)):
@@ -115,7 +120,12 @@ class Network:
         return x
 
     def backward(
-        self, parameters: Parameters, caches: list[Any], dout: Array, gradients: Parameters, into: Sequence[Array] | None = None
+        self,
+        parameters: Parameters,
+        caches: list[Any],
+        dout: Array,
+        gradients: Parameters,
+        into: Sequence[Array] | None = None,
     ) -> list[Array]:
         """∂J/∂output of every layer, from ∂J/∂output of the last; writes parameter gradients into ``gradients``.
 

@@ -57,7 +57,9 @@ def train(job: Job) -> Iterator[Snapshot]:
     for number, columns in enumerate(job.batches):
         batch = job.data.columns(columns)
         if number in job.snapshots:
-            yield _look(job, network.views(state.theta.copy()), network.views(np.zeros_like(state.gradient)), number, batch)
+            yield _look(
+                job, network.views(state.theta.copy()), network.views(np.zeros_like(state.gradient)), number, batch
+            )
         if number < len(job.batches) - 1:
             step(network, job.loss, job.optimizer, state, batch.x, batch.y)
 

@@ -51,7 +51,9 @@ def scalars(tensor: Tensor, leading: Shape) -> Array:
 def state(parameters: Parameters, device: torch.device) -> dict[str, Tensor]:
     """Parameters as PyTorch's named state, each tensor a leaf of its own that wants a gradient."""
     return {
-        f"layers.{k}.{NAMES[name]}": _tensor(_one_axis(array[..., 0] if name != "W" else array, 1 + (name == "W")), device).requires_grad_()
+        f"layers.{k}.{NAMES[name]}": _tensor(
+            _one_axis(array[..., 0] if name != "W" else array, 1 + (name == "W")), device
+        ).requires_grad_()
         for k, named in enumerate(parameters)
         for name, array in named.items()
     }
@@ -61,7 +63,10 @@ def parameters(tensors: dict[str, Tensor], like: Parameters) -> Parameters:
     """The named tensors as NumPy parameters of the shapes in ``like``; on the CPU they share memory."""
 
     def layer(k: int, named: Tensors) -> Tensors:
-        return {name: tensors[f"layers.{k}.{NAMES[name]}"].detach().cpu().numpy().reshape(a.shape) for name, a in named.items()}
+        return {
+            name: tensors[f"layers.{k}.{NAMES[name]}"].detach().cpu().numpy().reshape(a.shape)
+            for name, a in named.items()
+        }
 
     return tuple(layer(k, named) for k, named in enumerate(like))
 
@@ -73,7 +78,7 @@ def leading_axes(parameters: Parameters) -> Shape:
 
 def _one_axis(array: Array, core: int) -> Array:
     """Folds all leading axes before the last ``core`` ones into one (or leaves none)."""
-    return array.reshape((-1,) + array.shape[array.ndim - core :]) if array.ndim > core else array
+    return array.reshape(-1, *array.shape[array.ndim - core :]) if array.ndim > core else array
 
 
 def _tensor(array: Array, device: torch.device) -> Tensor:

@@ -13,7 +13,9 @@ from scratch.errors import InvalidInput
 @singledispatch
 def twin(layer: layers.Layer, n_in: int) -> nn.Module:
     """A module that computes what ``layer`` describes. Raises InvalidInput for a layer that has no twin yet."""
-    raise InvalidInput(f"{type(layer).__name__} has no torch twin: register one in torchref/layers.py or torchref/activations.py")
+    raise InvalidInput(
+        f"{type(layer).__name__} has no torch twin: register one in torchref/layers.py or torchref/activations.py"
+    )
 
 
 @twin.register

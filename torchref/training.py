@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from math import prod
 
 import torch
@@ -25,7 +26,6 @@ class Trainee:
         self.model = Network(job.network).to(self.device)
         self.criterion = losses.twin(job.loss)
         self.state = conventions.state(job.parameters, self.device)
-        self.optimizer = optimizers.twin(job.optimizer, self.state.values()) if self.state else None
 
     def load(self, data: Batch) -> tuple[Tensor, Tensor]:
         """The batch as row tensors; a stack of data is spread over all the leading axes of the parameters."""
@@ -40,18 +40,28 @@ class Trainee:
     def objective(self, x: Tensor, y: Tensor, taps: Sequence[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
         """The loss of each network (S,) or (), and its outputs: every layer's if there are taps, else the last's."""
 
-        def single(state: dict[str, Tensor], x: Tensor, y: Tensor, taps: Sequence[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        def single(
+            state: dict[str, Tensor], x: Tensor, y: Tensor, taps: Sequence[Tensor] | None
+        ) -> tuple[Tensor, list[Tensor]]:
             outputs = functional_call(self.model, state, (x, taps))
             return self.criterion(outputs[-1], y), outputs
 
         if not self.leading:
             return single(self.state, x, y, taps)
-        axes = (0, 0 if x.ndim > 2 else None, 0 if y.ndim > (1 if y.dtype == torch.int64 else 2) else None, 0 if taps else None)
+        axes = (
+            0,
+            0 if x.ndim > 2 else None,
+            0 if y.ndim > (1 if y.dtype == torch.int64 else 2) else None,
+            0 if taps else None,
+        )
         return vmap(single, in_dims=axes)(self.state, x, y, taps)
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        return optimizers.twin(self.job.optimizer, self.state.values())
 
     def step(self, x: Tensor, y: Tensor) -> None:
         """One update on one batch."""
-        assert self.optimizer is not None
         self.optimizer.zero_grad()
         value, _ = self.objective(x, y)
         value.sum().backward()  # the networks of a stack share nothing: the sum's gradient is each one's own
@@ -71,7 +81,10 @@ class Trainee:
             conventions.scalars(value, self.leading),
             tuple(conventions.columns(a, self.leading) for a in outputs),
             tuple(conventions.columns(g, self.leading) for g in found[: len(taps)]),
-            parameters or conventions.parameters({name: t.detach().clone() for name, t in self.state.items()}, self.job.parameters),
+            parameters
+            or conventions.parameters(
+                {name: t.detach().clone() for name, t in self.state.items()}, self.job.parameters
+            ),
             conventions.parameters(gradients, self.job.parameters),
             {name: self.score(data) for name, data in self.job.evaluate.items()},
         )

@@ -23,9 +23,21 @@ STALLS = 30  # layers from which Xavier's scheme is expected to stall with ReLU:
 class Options:
     """Vanishing gradients: from the product of weights to networks that do not train, with the theory over the measurement."""
 
-    data: Annotated[str, arg(help="digits, breast_cancer, wine, iris, or a FILE.npz or FILE.csv of your own")] = "digits"
-    depths: Annotated[tuple[int, ...], arg(help="hidden layers of the networks whose signals are measured")] = (2, 5, 10, 20, 30)
-    activations: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(activations.by_name()))] = ("sigmoid", "tanh", "relu")
+    data: Annotated[str, arg(help="digits, breast_cancer, wine, iris, or a FILE.npz or FILE.csv of your own")] = (
+        "digits"
+    )
+    depths: Annotated[tuple[int, ...], arg(help="hidden layers of the networks whose signals are measured")] = (
+        2,
+        5,
+        10,
+        20,
+        30,
+    )
+    activations: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(activations.by_name()))] = (
+        "sigmoid",
+        "tanh",
+        "relu",
+    )
     inits: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(initializers.by_name()))] = (
         "small_normal",
         "standard",
@@ -35,17 +47,24 @@ class Options:
         "notes",
     )
     width: Annotated[int, arg(help="units in each hidden layer of those networks")] = 128
+    wide: Annotated[int, arg(help="units of the wide tanh networks whose depth scale is measured")] = 300
     seeds: Annotated[int, arg(help="how many seeds, counted from 0")] = 10
-    draws: Annotated[int, arg(help="random products of which the exact laws are taken; small networks in proportion")] = 20_000
+    draws: Annotated[
+        int, arg(help="random products of which the exact laws are taken; small networks in proportion")
+    ] = 20_000
     train_depths: Annotated[tuple[int, ...], arg(help="layers of the networks that are trained")] = (5, 10, 22, 30)
     train_steps: Annotated[int, arg(help="steps for which every combination is trained")] = 40
     race_depths: Annotated[tuple[int, ...], arg(help="layers at which He is raced against Xavier, ReLU")] = (22, 30)
-    race_steps: Annotated[int, arg(help="steps of that race; a third of it from 30 layers on, where Xavier stalls")] = 450
+    race_steps: Annotated[int, arg(help="steps of that race; a third of it from 30 layers on, where Xavier stalls")] = (
+        450
+    )
     train_width: Annotated[int, arg(help="units in each hidden layer of the trained networks")] = 64
     train_seeds: Annotated[int, arg(help="seeds of the trained networks")] = 2
     race_seeds: Annotated[int, arg(help="seeds of the race")] = 3
     device: Annotated[str, arg(help="where PyTorch computes: cpu, cuda or mps")] = "cpu"
-    dtype: Annotated[Literal["float64", "float32"], arg(help="float64 to compare, float32 to see rounding and underflow")] = "float64"
+    dtype: Annotated[
+        Literal["float64", "float32"], arg(help="float64 to compare, float32 to see rounding and underflow")
+    ] = "float64"
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -65,8 +84,19 @@ class Options:
                     raise unknown(kind, name, known)
 
 
-QUICK = Options(depths=(2, 10), inits=("standard", "xavier", "he", "notes"), width=64, seeds=4, draws=4000, train_depths=(5,), train_steps=20, race_depths=(30,), race_steps=120,
-                race_seeds=2, train_seeds=2)  # fmt: skip
+QUICK = Options(
+    depths=(2, 10),
+    inits=("standard", "xavier", "he", "notes"),
+    width=64,
+    wide=120,
+    seeds=4,
+    draws=4000,
+    train_depths=(5,),
+    train_steps=20,
+    race_depths=(30,),
+    race_steps=120,
+    race_seeds=2,
+)
 
 
 def cells(options: Options) -> list[Cell]:
@@ -78,24 +108,42 @@ def cells(options: Options) -> list[Cell]:
     data = where | {"data": options.data}
     found = [Cell("product", where | {"depth": 20, "draws": options.draws})]
     found += [Cell("linear", where | {"init": init, "draws": options.draws // 10}) for init in ("lecun", "orthogonal")]
-    found += [Cell("dead", where | {"width": n, "depth": depth, "draws": options.draws}) for n, depth in ((2, 3), (3, 5), (5, 20))]
+    found += [
+        Cell("dead", where | {"width": n, "depth": depth, "draws": options.draws})
+        for n, depth in ((2, 3), (3, 5), (5, 20))
+    ]
     found += [Cell("narrow", where | {"draws": options.draws // 4})]
     found += [Cell("ratio", data | {"depths": [2, 10, 30], "seeds": options.seeds})]
-    found += [Cell("depth scale", data | {"sigma_w2": w, "seeds": min(8, options.seeds)}) for w in (1.3, 2.5)]
+    scale = data | {"width": options.wide, "seeds": min(8, options.seeds)}
+    found += [Cell("depth scale", scale | {"sigma_w2": sigma_w2}) for sigma_w2 in (1.3, 2.5)]
     shared = data | {"width": options.width, "seeds": options.seeds}
     for depth in sorted(options.depths):
         for activation in options.activations:
-            found += [Cell("signals", shared | {"depth": depth, "activation": activation, "init": init}) for init in options.inits]
+            found += [
+                Cell("signals", shared | {"depth": depth, "activation": activation, "init": init})
+                for init in options.inits
+            ]
     trained = data | {"width": options.train_width}
     for activation in options.activations:
-        found += [Cell("trajectory", trained | {"activation": activation, "depth": 10, "steps": min(TRACKED, options.train_steps)})]
-    inits = [init for init in options.inits if init != "notes" or "he" not in options.inits]  # the same scheme: see the claim
+        found += [
+            Cell(
+                "trajectory",
+                trained | {"activation": activation, "depth": 10, "steps": min(TRACKED, options.train_steps)},
+            )
+        ]
+    inits = [
+        init for init in options.inits if init != "notes" or "he" not in options.inits
+    ]  # the same scheme: see the claim
     for depth in sorted(options.train_depths):
         run = trained | {"depth": depth, "steps": options.train_steps, "seeds": options.train_seeds}
-        found += [Cell("training", run | {"activation": activation, "inits": inits}) for activation in options.activations]
+        found += [
+            Cell("training", run | {"activation": activation, "inits": inits}) for activation in options.activations
+        ]
     race = trained | {"activation": "relu", "inits": ["xavier", "he"], "seeds": options.race_seeds}
     for depth in sorted(options.race_depths, reverse=True):
-        found += [Cell("race", race | {"depth": depth, "steps": max(1, options.race_steps // (3 if depth >= STALLS else 1))})]
+        found += [
+            Cell("race", race | {"depth": depth, "steps": max(1, options.race_steps // (3 if depth >= STALLS else 1))})
+        ]
     return found
 
 

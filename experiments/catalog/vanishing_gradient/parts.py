@@ -18,7 +18,7 @@ from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import Scheme
 from scratch.layers import Array, Dense, Layer
 from scratch.losses import CrossEntropy, InnerProduct
-from scratch.network import Network
+from scratch.network import Network, Parameters
 from scratch.optimizers import SGD
 
 EXAMPLES = 16  # of the training set, on which the networks of the depth study are looked at
@@ -34,7 +34,10 @@ def product(*, depth: int, draws: int, device: str, dtype: str) -> Tables:
     job = exact_job(network, draws, dtype, initializers.lecun)
 
     def logs(shot: Snapshot) -> dict[str, list[Array]]:
-        return {"activation": growth(shot.outputs, job.data.x, 0.5), "gradient": growth(shot.output_gradients[-2::-1], job.data.y, 0.5)}
+        return {
+            "activation": growth(shot.outputs, job.data.x, 0.5),
+            "gradient": growth(shot.output_gradients[-2::-1], job.data.y, 0.5),
+        }
 
     return laws("product", "N(0, 1)", job, device, logs)
 
@@ -45,7 +48,10 @@ def linear(*, init: str, draws: int, device: str, dtype: str) -> Tables:
     job = exact_job(network, draws, dtype, initializers.by_name()[init])
 
     def logs(shot: Snapshot) -> dict[str, list[Array]]:
-        return {"activation": growth(shot.outputs, job.data.x), "gradient": growth(shot.output_gradients[-2::-1], job.data.y)}
+        return {
+            "activation": growth(shot.outputs, job.data.x),
+            "gradient": growth(shot.output_gradients[-2::-1], job.data.y),
+        }
 
     return laws("linear", init, job, device, logs)
 
@@ -73,7 +79,7 @@ def ratio(*, depths: Sequence[int], seeds: int, data: str, device: str, dtype: s
     upstream = generator(0, "upstream").standard_normal(batch.x.shape).astype(dtype)
     found: list[Tables] = []
     for depth in depths:
-        network = Network(hidden(activations.ReLU(), len(batch.x), depth - 1) + (Dense(len(batch.x)),), len(batch.x))
+        network = Network((*hidden(activations.ReLU(), len(batch.x), depth - 1), Dense(len(batch.x))), len(batch.x))
         parameters = stack(network, [initializers.he, initializers.xavier], seeds, dtype)
         job = Job(network.layers, InnerProduct(), parameters, Batch(batch.x, upstream))
 
@@ -85,26 +91,36 @@ def ratio(*, depths: Sequence[int], seeds: int, data: str, device: str, dtype: s
     return joined(found)
 
 
-def depth_scale(*, sigma_w2: float, seeds: int, data: str, device: str, dtype: str) -> Tables:
+def depth_scale(*, sigma_w2: float, width: int, seeds: int, data: str, device: str, dtype: str) -> Tables:
     """Slope per layer of log ‖∂J/∂z‖² in a wide tanh network whose signal starts at its fixed point q*."""
-    width, depth, sigma_b2 = 300, 20, SIGMA_B2
+    depth, sigma_b2 = 20, SIGMA_B2
     q, _ = theory.fixed_point(activations.Tanh(), sigma_w2, sigma_b2)
     batch = digits_batch(data, dtype)
-    size = np.sqrt((q - sigma_b2) / sigma_w2 / (batch.x**2).mean(0))  # each example scaled so that its first layer is at q*
+    size = np.sqrt(
+        (q - sigma_b2) / sigma_w2 / (batch.x**2).mean(0)
+    )  # each example scaled so that its first layer is at q*
     x = (batch.x * size).astype(dtype)
     upstream = generator(0, "upstream").standard_normal((width, x.shape[1])).astype(dtype)
     network = Network(hidden(activations.Tanh(), width, depth), len(x))
-    parameters = stack(network, [gaussian(sigma_w2)], seeds, dtype, biases=lambda g, shape: g.standard_normal(shape) * np.sqrt(sigma_b2))
+    parameters = stack(
+        network,
+        [gaussian(sigma_w2)],
+        seeds,
+        dtype,
+        biases=lambda g, shape: g.standard_normal(shape) * np.sqrt(sigma_b2),
+    )
     job = Job(network.layers, InnerProduct(), parameters, Batch(x, upstream))
 
     def slopes(shot: Snapshot) -> dict[str, list[Array]]:
         logs = 2 * np.log([probes.rms(g)[0] for g in shot.output_gradients[::2]])  # (layers, seeds)
         return {"gradient": [-np.polyfit(np.arange(depth), logs, 1)[0]]}
 
-    return laws("depth scale", f"σ_w²={sigma_w2}", job, device, slopes, depths=[depth])
+    return laws("depth scale", f"σ_w²={sigma_w2}, width {width}", job, device, slopes, depths=[depth])
 
 
-def signals(*, depth: int, activation: str, init: str, width: int, seeds: int, data: str, device: str, dtype: str) -> Tables:
+def signals(
+    *, depth: int, activation: str, init: str, width: int, seeds: int, data: str, device: str, dtype: str
+) -> Tables:
     """Gradient and activation size at every layer of real networks on real data, at initialization."""
     batch, chosen = digits_batch(data, dtype), activations.by_name()[activation]()
     network = classifier(chosen, width, depth, batch, data, dtype)
@@ -121,24 +137,37 @@ def signals(*, depth: int, activation: str, init: str, width: int, seeds: int, d
 
 
 def training(
-    *, activation: str, inits: Sequence[str], depth: int, width: int, steps: int, seeds: int, data: str, device: str, dtype: str,
-    part: str = "training", seen: int = 2
+    *,
+    activation: str,
+    inits: Sequence[str],
+    depth: int,
+    width: int,
+    steps: int,
+    seeds: int,
+    data: str,
+    device: str,
+    dtype: str,
+    part: str = "training",
 ) -> Tables:
     """Loss and accuracy on the test set along the way, for a stack of (init, seed)."""
-    job = trained_job(activation, inits, depth, width, steps, seeds, data, dtype, looks(steps, seen))
+    looked_at = looks(steps, max(2, min(15, steps // 15)))
+    job = trained_job(activation, inits, depth, width, steps, seeds, data, dtype, looked_at)
     labels, rows = job.evaluate["test"].y, []
     axes = {"quantity": ["loss", "accuracy"], "step": job.snapshots, "init": inits, "seed": range(seeds)}
     for name, backend in backends(device).items():
         outputs = (shot.scores["test"] for shot in backend.train(job))  # (inits, seeds, classes, examples) each
         seen = [(CrossEntropy()(output, labels)[0], probes.accuracy(output, labels)) for output in outputs]
-        values = np.moveaxis(np.array(seen), 1, 0)
-        rows.append(probes.rows(values, axes, part=part, backend=name, activation=activation, depth=depth))
+        rows.append(
+            probes.rows(
+                np.moveaxis(np.array(seen), 1, 0), axes, part=part, backend=name, activation=activation, depth=depth
+            )
+        )
     return joined([{"training": frame} for frame in rows])
 
 
 def trajectory(*, activation: str, depth: int, width: int, steps: int, data: str, device: str, dtype: str) -> Tables:
     """How far the parameters of the two implementations drift apart while each trains alone."""
-    job = trained_job(activation, ["xavier", "he"], depth, width, steps, 1, data, dtype, looks(steps, 20))
+    job = trained_job(activation, ["xavier", "he"], depth, width, steps, 1, data, dtype, looks(steps, 10))
     ours, theirs = (list(backend.train(job)) for backend in backends(device).values())
     found = agreement.trajectory(job, ours, theirs, generator(0, "shadows"))
     return {"agreement": agreement.table(found, "trajectory", f"{activation} xavier and he, depth {depth}")}
@@ -151,7 +180,7 @@ def hidden(activation: Layer, width: int, depth: int) -> tuple[Layer, ...]:
 
 def classifier(activation: Layer, width: int, depth: int, batch: Batch, data: str, dtype: str) -> Network:
     """``depth`` hidden layers and a softmax layer over the classes of the data."""
-    return Network(hidden(activation, width, depth) + (Dense(load(data, dtype).classes),), len(batch.x))
+    return Network((*hidden(activation, width, depth), Dense(load(data, dtype).classes)), len(batch.x))
 
 
 def digits_batch(data: str, dtype: str) -> Batch:
@@ -161,7 +190,15 @@ def digits_batch(data: str, dtype: str) -> Batch:
 
 
 def trained_job(
-    activation: str, inits: Sequence[str], depth: int, width: int, steps: int, seeds: int, data: str, dtype: str, snapshots: tuple[int, ...]
+    activation: str,
+    inits: Sequence[str],
+    depth: int,
+    width: int,
+    steps: int,
+    seeds: int,
+    data: str,
+    dtype: str,
+    snapshots: tuple[int, ...],
 ) -> Job:
     """A stack of (init, seed) classifiers of ``depth`` weight layers; the members of one seed see the same batches."""
     held = load(data, dtype)
@@ -198,7 +235,12 @@ def growth(arrays: Sequence[Array], start: Array, factor: float = 1.0) -> list[A
 
 
 def laws(
-    part: str, condition: str, job: Job, device: str, observe: Callable[[Snapshot], dict[str, list[Array]]], depths: Sequence[int] | None = None
+    part: str,
+    condition: str,
+    job: Job,
+    device: str,
+    observe: Callable[[Snapshot], dict[str, list[Array]]],
+    depths: Sequence[int] | None = None,
 ) -> Tables:
     """Mean and variance over the stack of what ``observe`` sees at each depth, with standard errors; and the agreement."""
     shots = {name: backend.snapshot(job) for name, backend in backends(device).items()}
@@ -211,22 +253,44 @@ def laws(
                 variance, count = (center**2).mean(), len(finite)
                 error = np.sqrt(max((center**4).mean() - variance**2, 0) / count)
                 farthest = finite[np.abs(center).argmax()]
-                common = {"part": part, "condition": condition, "backend": name, "signal": signal, "depth": depth, "count": count}
+                common = {
+                    "part": part,
+                    "condition": condition,
+                    "backend": name,
+                    "signal": signal,
+                    "depth": depth,
+                    "count": count,
+                }
                 rows += [
-                    common | {"statistic": "mean", "measured": finite.mean(), "standard_error": np.sqrt(variance / max(count - 1, 1))},
-                    common | {"statistic": "variance", "measured": variance * count / max(count - 1, 1), "standard_error": error},
+                    common
+                    | {
+                        "statistic": "mean",
+                        "measured": finite.mean(),
+                        "standard_error": np.sqrt(variance / max(count - 1, 1)),
+                    },
+                    common
+                    | {
+                        "statistic": "variance",
+                        "measured": variance * count / max(count - 1, 1),
+                        "standard_error": error,
+                    },
                     common | {"statistic": "farthest", "measured": farthest, "standard_error": 0.0},
                 ]
-    return {"laws": pd.DataFrame(rows)} | compared(job, device, part, condition + (f", depth {depths[0]}" if depths else ""))
+    return {"laws": pd.DataFrame(rows)} | compared(
+        job, device, part, condition + (f", depth {depths[0]}" if depths else "")
+    )
 
 
 def compared(job: Job, device: str, part: str, condition: str) -> Tables:
     """The two implementations held against each other on the first networks of the job's stack."""
-    leading = next(a.shape[:-2] for named in job.parameters for a in named.values())
     members = min(500, max(1, COMPARED // job.network.size))
-    few = replace(job, parameters=tuple({name: a.reshape(-1, *a.shape[len(leading) :])[:members] for name, a in named.items()} for named in job.parameters))
-    shots = (backend.snapshot(few) for backend in backends(device).values())
-    found = agreement.pointwise(few, *shots, generator(0, "shadows"))
+    few: Parameters = tuple(
+        {name: array.reshape(-1, *array.shape[-2:])[:members] for name, array in named.items()}
+        for named in job.parameters
+    )
+    job = replace(job, parameters=few)
+    ours, theirs = (backend.snapshot(job) for backend in backends(device).values())
+    found = agreement.pointwise(job, ours, theirs, generator(0, "shadows"))
     return {"agreement": agreement.table(found, part, condition)}
 
 
@@ -245,6 +309,6 @@ PARTS: dict[str, Callable[..., Tables]] = {
     "depth scale": depth_scale,
     "signals": signals,
     "training": training,
-    "race": partial(training, part="race", seen=15),
+    "race": partial(training, part="race"),
     "trajectory": trajectory,
 }
