@@ -1,8 +1,9 @@
 """How well two implementations agree, in units of what rounding may do.
 
 The bound is worked out, never a constant. A backward stable sum of k products is the exact result for inputs moved
-relatively by about √k·u (Higham & Mary 2019; u the unit roundoff). So scratch is run again on parameters, inputs and
-targets moved at random by that much ("shadows"), and what that does to a quantity is what rounding may do to it:
+relatively by about √k·u (Higham & Mary 2019; u the unit roundoff). So scratch is run again with parameters, inputs,
+targets and what passes between layers moved at random by that much ("shadows"), and what that does to a quantity is
+what rounding may do to it:
 
     bound = LIMIT · ( spread of the shadows + √k·u · size of the quantity )
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import Generator
@@ -21,7 +22,7 @@ from scipy.special import gammaincinv
 
 from scratch import training
 from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array
+from scratch.layers import Array, Layer, Shape, Tensors
 from scratch.network import Parameters
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ class Difference:
     @property
     def ratio(self) -> float:
         """Difference in units of the bound: above 1, the two do not agree."""
-        return self.difference / self.bound if self.bound else (0.0 if self.difference == 0 else np.inf)
+        if self.bound == 0:
+            return 0.0 if self.difference == 0 else np.inf
+        ratio = self.difference / self.bound
+        return np.inf if np.isnan(ratio) else ratio
 
 
 def table(found: Sequence[Difference], part: str, condition: str) -> pd.DataFrame:
@@ -110,9 +114,12 @@ def _shadow_training(job: Job, generator: Generator) -> Iterator[dict[tuple[int,
     unit = unit_roundoff(job.data.x.dtype)
     scale = np.sqrt(longest_sum(job)) * unit
     larger = max(1.0, AMPLIFIED / scale)
-    exact, network = _shadowed(job, 0.0, generator), job.network
-    data = replace(job.data, x=job.data.x.astype(np.float64))
-    state = training.start(network, job.optimizer, exact.parameters)
+    shadowed = _shadowed(job, scale * larger, generator)
+    network = shadowed.network
+    y = job.data.y if job.data.y.dtype.kind in "iu" else job.data.y.astype(np.float64)
+    data = Batch(job.data.x.astype(np.float64), y)
+    state = training.start(network, job.optimizer, shadowed.parameters)
+    state.theta[...] = state.theta[:1]  # all from the same start
     for number, chosen in enumerate(job.batches):
         if number in job.snapshots:
             yield {key: _spread(a) / larger for key, a in _parameters(state.parameters, "")}
@@ -169,17 +176,46 @@ def _spread(shadows: Array) -> Array:
 
 def _shadowed(job: Job, scale: float, generator: Generator) -> Job:
     """The job in float64 on a new first axis: itself, then its shadows, moved by ``scale`` in parameters, inputs and targets."""
-    leading = next((a.shape[:-2] for named in job.parameters for a in named.values()), ())
 
-    def spread_out(array: Array, new: tuple[int, ...]) -> Array:
-        wide = np.broadcast_to(array.astype(np.float64), (1 + shadow_count(job), *new, *array.shape))
+    def spread_out(array: Array) -> Array:
+        ones = (1,) * (len(job.leading) + 2 - array.ndim)
+        wide = np.broadcast_to(array.astype(np.float64), (1 + shadow_count(job), *ones, *array.shape))
         return _jitter(wide, scale, generator)
 
-    parameters = tuple({name: spread_out(array, ()) for name, array in named.items()} for named in job.parameters)
-    ones = (1,) * (len(leading) - job.data.x.ndim + 2)
+    parameters = tuple({name: spread_out(array) for name, array in named.items()} for named in job.parameters)
     targets = job.loss.targets(job.data.y, job.network.widths[-1])
-    data = Batch(spread_out(job.data.x, ones), spread_out(targets, ones))
-    return replace(job, parameters=parameters, data=data, evaluate={})
+    data = Batch(spread_out(job.data.x), spread_out(targets))
+    layers = tuple(_Jittered(layer, scale, generator) for layer in job.layers)
+    return replace(job, layers=layers, parameters=parameters, data=data, batches=None, evaluate={})
+
+
+@dataclass(frozen=True)
+class _Jittered(Layer):
+    """A layer whose output, and the gradient that it hands down, are moved too.
+
+    In place where the output is what the layer remembers: near a = 1 a rounding of a is a large part of 1 − a².
+    """
+
+    layer: Layer
+    scale: float
+    generator: Generator
+
+    def width(self, n_in: int) -> int:
+        return self.layer.width(n_in)
+
+    def shapes(self, n_in: int) -> dict[str, Shape]:
+        return self.layer.shapes(n_in)
+
+    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, Any]:
+        out, cache = self.layer.forward(p, x, out)
+        out[...] = _jitter(out, self.scale, self.generator)
+        return out, cache
+
+    def backward(self, p: Tensors, cache: Any, dout: Array, out: Array | None = None) -> Array:
+        return _jitter(self.layer.backward(p, cache, dout, out), self.scale, self.generator)
+
+    def gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
+        self.layer.gradients(p, cache, dout, into)
 
 
 def _jitter(array: Array, scale: float, generator: Generator) -> Array:

@@ -106,7 +106,7 @@ def z_score(measured, predicted, error, dof, allowance, test: Test) -> np.ndarra
         beyond = np.minimum(beyond, 0) if test == "at least" else np.maximum(beyond, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(beyond == 0, 0.0, beyond / error)
-    t = np.where(np.isfinite(measured), t, np.inf)
+    t = np.where(np.isfinite(measured) & np.isfinite(predicted) & ~np.isnan(error), t, np.inf)
     tail = stdtr(np.where(np.isfinite(dof), dof, 1), -np.abs(t))  # of Student's t; 1e-300 is as far as it can be told
     normal = np.where(np.isfinite(dof), -ndtri(np.maximum(tail, 1e-300)), np.abs(t))
     return np.sign(t) * np.where(np.isinf(t), np.inf, np.where(np.abs(t) < 1e-9, 0.0, normal))

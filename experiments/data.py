@@ -94,5 +94,7 @@ def _shipped(name: str) -> tuple[Array, Array]:
     found = find_spec("sklearn")
     assert found is not None and found.submodule_search_locations
     file, header = SHIPPED[name]
-    rows = np.loadtxt(Path(found.submodule_search_locations[0], "datasets", "data", file), delimiter=",", skiprows=header)
+    rows = np.loadtxt(
+        Path(found.submodule_search_locations[0], "datasets", "data", file), delimiter=",", skiprows=header
+    )
     return rows[:, :-1].T, rows[:, -1]

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from scratch.errors import InvalidInput
-from scratch.layers import Array, Layer
+from scratch.layers import Array, Layer, Shape
 from scratch.losses import BinaryCrossEntropy, Loss
 from scratch.network import Network, Parameters
 from scratch.optimizers import SGD, Optimizer
@@ -33,6 +33,8 @@ class Batch:
             raise InvalidInput(
                 f"X holds {self.x.shape[-1]} examples (its columns), Y {self.y.shape[-1] if self.y.ndim else 'none'}"
             )
+        if self.y.dtype.kind not in "iu" and self.y.dtype != self.x.dtype:
+            raise InvalidInput(f"Y must be integer labels or of X's type {self.x.dtype}, got {self.y.dtype}")
         for name, array in (("X", self.x), ("Y", self.y)):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
@@ -71,18 +73,46 @@ class Job:
     def __post_init__(self) -> None:
         network = self.network
         network.check(self.parameters)
-        if self.data.y.dtype.kind in "iu" and self.data.y.ndim <= self.data.x.ndim - 1:
-            self.loss.targets(self.data.y, network.widths[-1])  # raises where a label is out of range
-        elif self.data.y.shape[-2:-1] != network.widths[-1:]:
-            raise InvalidInput(f"Y must be (…, {network.widths[-1]}, m), one row an output, got {self.data.y.shape}")
-        if isinstance(self.loss, BinaryCrossEntropy) and not ((self.data.y >= 0) & (self.data.y <= 1)).all():
-            raise InvalidInput(f"binary targets must lie in [0, 1]; found {self.data.y.min()} … {self.data.y.max()}")
+        for k, named in enumerate(self.parameters):
+            for name, array in named.items():
+                if array.dtype != self.data.x.dtype:
+                    raise InvalidInput(f"layer {k}: {name} is {array.dtype}, but the data is {self.data.x.dtype}")
+        for name, data in self.evaluate.items():
+            if data.x.shape[-2] != network.inputs:
+                raise InvalidInput(f"evaluate[{name!r}] has {data.x.shape[-2]} features, the data {network.inputs}")
+        self._check_targets(network.widths[-1])
         if self.batches is not None:
             m = self.data.x.shape[-1]
+            if self.batches.dtype.kind not in "iu" or self.batches.ndim < 2:
+                raise InvalidInput(
+                    f"batches must be whole numbers (steps, …, b), got {self.batches.dtype} {self.batches.shape}"
+                )
+            if self.batches.ndim > 2 and self.data.x.ndim > 2:
+                raise InvalidInput("batches of its own for each network need data without leading axes")
             if not (self.batches.size and self.batches.min() >= 0 and self.batches.max() < m):
                 raise InvalidInput(f"batches must name columns 0 … {m - 1} of the data, and at least one")
             if not all(0 <= step < len(self.batches) for step in self.snapshots):
                 raise InvalidInput(f"snapshots at {self.snapshots}, but there are steps 0 … {len(self.batches) - 1}")
+
+    def _check_targets(self, outputs: int) -> None:
+        y = self.data.y
+        if y.dtype.kind in "iu":
+            if not self.loss.takes_labels:
+                raise InvalidInput(
+                    f"{self.loss} needs Y as numbers (…, {outputs}, m) of X's type, got integers {y.shape}"
+                )
+            if y.ndim > 1 and y.shape[:-1] != self.leading:
+                raise InvalidInput(f"integer labels must be (m,) or {(*self.leading, 'm')}, got {y.shape}")
+            self.loss.targets(y, outputs)  # raises where a label is out of range
+        elif y.shape[-2:-1] != (outputs,):
+            raise InvalidInput(f"Y must be (…, {outputs}, m), one row an output, got {y.shape}")
+        if isinstance(self.loss, BinaryCrossEntropy) and not ((y >= 0) & (y <= 1)).all():
+            raise InvalidInput(f"binary targets must lie in [0, 1]; found {y.min()} … {y.max()}")
+
+    @cached_property
+    def leading(self) -> Shape:
+        """The stack axes (…) of the parameters; () for a single network or one without parameters."""
+        return next((a.shape[:-2] for named in self.parameters for a in named.values()), ())
 
     @cached_property
     def network(self) -> Network:

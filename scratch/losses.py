@@ -28,6 +28,8 @@ def indicator(labels: Array, classes: int) -> Array:
 class Loss:
     """Value and gradient of one objective."""
 
+    takes_labels = False  # whether y may be integer labels (…, m); otherwise it is numbers (…, k, m)
+
     def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
         raise NotImplementedError
 
@@ -64,6 +66,8 @@ class CrossEntropy(Loss):
 
     y is integer labels (…, m) or a matrix of class probabilities (…, k, m); ∂J/∂z = (p Σ_k y − y)/m.
     """
+
+    takes_labels = True
 
     def targets(self, y: Array, classes: int) -> Array:
         return indicator(y, classes) if y.dtype.kind in "iu" else y

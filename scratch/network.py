@@ -79,7 +79,9 @@ class Network:
             for name, shape in shapes.items():
                 came = named[name].shape
                 if came[-2:] != shape:
-                    raise InvalidInput(f"layer {k} ({self.layers[k]}): {name} must be (…, {shape[0]}, {shape[1]}), got {came}")
+                    raise InvalidInput(
+                        f"layer {k} ({self.layers[k]}): {name} must be (…, {shape[0]}, {shape[1]}), got {came}"
+                    )
                 leading.add(came[:-2])
         if len(leading) > 1:
             raise InvalidInput(f"parameters are stacked in different ways: leading axes {sorted(leading)}")

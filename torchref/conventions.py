@@ -71,11 +71,6 @@ def parameters(tensors: dict[str, Tensor], like: Parameters) -> Parameters:
     return tuple(layer(k, named) for k, named in enumerate(like))
 
 
-def leading_axes(parameters: Parameters) -> Shape:
-    """The stack axes (…) of the parameters; () for a single network or one without parameters."""
-    return next((a.shape[:-2] for named in parameters for a in named.values()), ())
-
-
 def _one_axis(array: Array, core: int) -> Array:
     """Folds all leading axes before the last ``core`` ones into one (or leaves none)."""
     return array.reshape(-1, *array.shape[array.ndim - core :]) if array.ndim > core else array

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
@@ -21,7 +22,7 @@ class Trainee:
     """The network of a job on a device: PyTorch's modules, a state with at most one stack axis, PyTorch's optimizer."""
 
     def __init__(self, job: Job, device: str = "cpu") -> None:
-        self.job, self.leading = job, conventions.leading_axes(job.parameters)
+        self.job, self.leading = job, job.leading
         self.device = conventions.device_of(device, job.data.x.dtype)
         self.model = Network(job.network).to(self.device)
         self.criterion = losses.twin(job.loss)
@@ -32,9 +33,9 @@ class Trainee:
         x, y = data.x, data.y
         core = 1 if y.dtype.kind in "iu" else 2
         if x.ndim > 2:
-            x = torch.broadcast_to(torch.from_numpy(x), self.leading + x.shape[-2:]).numpy()
+            x = np.broadcast_to(x, self.leading + x.shape[-2:])
         if y.ndim > core:
-            y = torch.broadcast_to(torch.from_numpy(y), self.leading + y.shape[-core:]).numpy()
+            y = np.broadcast_to(y, self.leading + y.shape[-core:])
         return conventions.rows(x, self.device), conventions.rows(y, self.device)
 
     def objective(self, x: Tensor, y: Tensor, taps: Sequence[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
@@ -107,7 +108,8 @@ def train(job: Job, device: str = "cpu") -> Iterator[Snapshot]:
         raise ValueError("train needs job.batches")
     trainee = Trainee(job, device)
     xs, ys = trainee.load(job.data)
-    batches = torch.from_numpy(job.batches.reshape(len(job.batches), -1, job.batches.shape[-1])).to(trainee.device)
+    chosen_by_step = job.batches.reshape(len(job.batches), -1, job.batches.shape[-1])
+    batches = torch.tensor(chosen_by_step, device=trainee.device)
     for number, chosen in enumerate(batches):
         x, y = (xs[chosen], ys[chosen]) if job.batches.ndim > 2 else (xs[..., chosen[0], :], _pick(ys, chosen[0]))
         if number in job.snapshots:

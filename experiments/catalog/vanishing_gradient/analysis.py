@@ -11,7 +11,7 @@ import pandas as pd
 from experiments import theory
 from experiments.catalog.vanishing_gradient import STALLS
 from experiments.catalog.vanishing_gradient.laws import FINITE_WIDTH, law_claims, predicted_laws
-from experiments.catalog.vanishing_gradient.parts import digits_batch
+from experiments.catalog.vanishing_gradient.parts import first_examples
 from experiments.claims import Claim
 from experiments.data import load
 from experiments.experiment import Analysis, Tables
@@ -102,7 +102,7 @@ def predict(condition: tuple[int, str, str], options: Options) -> dict[tuple[str
     depth, activation, init = condition
     if init not in theory.VARIANCES or init == "zeros":
         return {}
-    batch, chosen = digits_batch(options.data, options.dtype), activations.by_name()[activation]()
+    batch, chosen = first_examples(options.data, options.dtype), activations.by_name()[activation]()
     features, width = len(batch.x), options.width
     q = theory.VARIANCES[init](width, features) * (batch.x.astype(np.float64) ** 2).sum(
         0

@@ -75,7 +75,7 @@ def dead(*, width: int, depth: int, draws: int, device: str, dtype: str) -> Tabl
 
 def ratio(*, depths: Sequence[int], seeds: int, data: str, device: str, dtype: str) -> Tables:
     """‖∂J/∂W₁‖ under He over that under Xavier, from the same draws and a fixed gradient at the output."""
-    batch = digits_batch(data, dtype)
+    batch = first_examples(data, dtype)
     upstream = generator(0, "upstream").standard_normal(batch.x.shape).astype(dtype)
     found: list[Tables] = []
     for depth in depths:
@@ -95,11 +95,9 @@ def depth_scale(*, sigma_w2: float, width: int, seeds: int, data: str, device: s
     """Slope per layer of log ‖∂J/∂z‖² in a wide tanh network whose signal starts at its fixed point q*."""
     depth, sigma_b2 = 20, SIGMA_B2
     q, _ = theory.fixed_point(activations.Tanh(), sigma_w2, sigma_b2)
-    batch = digits_batch(data, dtype)
-    size = np.sqrt(
-        (q - sigma_b2) / sigma_w2 / (batch.x**2).mean(0)
-    )  # each example scaled so that its first layer is at q*
-    x = (batch.x * size).astype(dtype)
+    batch = first_examples(data, dtype)
+    to_fixed_point = np.sqrt((q - sigma_b2) / sigma_w2 / (batch.x**2).mean(0))  # scales each example
+    x = (batch.x * to_fixed_point).astype(dtype)
     upstream = generator(0, "upstream").standard_normal((width, x.shape[1])).astype(dtype)
     network = Network(hidden(activations.Tanh(), width, depth), len(x))
     parameters = stack(
@@ -122,7 +120,7 @@ def signals(
     *, depth: int, activation: str, init: str, width: int, seeds: int, data: str, device: str, dtype: str
 ) -> Tables:
     """Gradient and activation size at every layer of real networks on real data, at initialization."""
-    batch, chosen = digits_batch(data, dtype), activations.by_name()[activation]()
+    batch, chosen = first_examples(data, dtype), activations.by_name()[activation]()
     network = classifier(chosen, width, depth, batch, data, dtype)
     job = Job(network.layers, CrossEntropy(), stack(network, [initializers.by_name()[init]], seeds, dtype), batch)
     shots = {name: backend.snapshot(job) for name, backend in backends(device).items()}
@@ -183,7 +181,7 @@ def classifier(activation: Layer, width: int, depth: int, batch: Batch, data: st
     return Network((*hidden(activation, width, depth), Dense(load(data, dtype).classes)), len(batch.x))
 
 
-def digits_batch(data: str, dtype: str) -> Batch:
+def first_examples(data: str, dtype: str) -> Batch:
     """The first examples of the training set, all of them at most."""
     whole = load(data, dtype).train
     return whole.columns(np.arange(min(EXAMPLES, whole.x.shape[1])))

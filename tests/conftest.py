@@ -1,0 +1,81 @@
+"""Fixtures. One thread for every test: two processes with threads on two cores take turns, and sums change their order."""
+
+from __future__ import annotations
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"  # before NumPy or torch is imported; subprocesses and workers inherit it
+
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+from toybox import TESTS, Toy  # noqa: E402
+
+from experiments.experiment import load  # noqa: E402
+
+TINY = (
+    "--depths 2 --activations tanh --inits xavier --width 8 --seeds 2 --draws 100 "
+    "--train-depths 2 --train-steps 3 --train-width 6 --race-depths 30 --race-steps 6"
+)
+SMALL = {
+    "depths": (2, 10),
+    "activations": ("tanh", "relu"),
+    "inits": ("xavier", "he", "notes"),
+    "width": 64,
+    "seeds": 8,
+    "draws": 2000,
+    "train_depths": (3,),
+    "train_steps": 4,
+    "train_width": 32,
+    "race_depths": (30,),
+    "race_steps": 120,
+    "race_seeds": 2,
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests run only when -m asks for them."""
+    if not config.option.markexpr:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """The toy, with its faults and calls in a folder of its own; the test runs in an empty folder."""
+    monkeypatch.setenv("TOY_FOLDER", str(tmp_path / "toy"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return Toy(tmp_path / "toy")
+
+
+@pytest.fixture(scope="session")
+def toy_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of an undisturbed run of the toy; not to be written to."""
+    folder = tmp_path_factory.mktemp("toy") / "results"
+    load("toy").run(out=str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory):
+    """A run of the real experiment that takes seconds and in which everything holds, and its folder."""
+    folder = tmp_path_factory.mktemp("small") / "results"
+    return load("vanishing_gradient").run(out=str(folder), **SMALL), folder
+
+
+@pytest.fixture
+def python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python with the project on its path, in the test's folder."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, timeout=120)
+
+    return run

@@ -1,0 +1,76 @@
+"""Streams have names, and mini-batches are what they are said to be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from experiments.randomness import batches, generator
+from scratch.errors import InvalidInput
+
+STREAMS = [
+    (0, "weights", 1),
+    (1, "weights", 1),
+    (0, "weights", 2),
+    (0, "biases", 1),
+    (0, "weights"),
+    (0, "weights", 1, 1),
+]
+
+
+def draws(*name) -> tuple[int, ...]:
+    return tuple(generator(*name).integers(0, 2**62, 4).tolist())
+
+
+def test_streams_differ_in_every_part_of_their_name():
+    """A seed, purpose or layer that is left out of the key would give two streams the same numbers."""
+    assert len({draws(*name) for name in STREAMS}) == len(STREAMS)
+
+
+@pytest.mark.parametrize("first, second", [((12, 3), (1, 23)), (("ab", "c"), ("a", "bc")), (("1",), (1, ""))])
+def test_parts_of_a_name_do_not_run_together(first, second):
+    """Joining the parts without a mark between them that no part holds."""
+    assert draws(0, *first) != draws(0, *second)
+
+
+def test_streams_do_not_depend_on_the_order_in_which_they_are_made():
+    """A shared parent generator, or a counter."""
+    forward = [draws(*name) for name in STREAMS]
+    backward = [draws(*name) for name in reversed(STREAMS)]
+    assert forward == backward[::-1]
+
+
+def test_streams_are_the_same_in_every_process(python):
+    """Python's own hash of a string, which changes from process to process."""
+    code = "from experiments.randomness import generator; print(generator(3, 'weights', 7).integers(0, 2**62))"
+    assert int(python("-c", code).stdout) == draws(3, "weights", 7)[0]
+
+
+@pytest.mark.parametrize("examples, size, count", [(10, 3, 9), (10, 10, 4), (10, 1, 25), (7, 2, 1), (1, 1, 3)])
+def test_an_epoch_takes_no_example_twice(examples, size, count):
+    """Drawing with replacement, or an epoch that runs into the next."""
+    found, per_epoch = batches(5, examples, size, count), examples // size
+    assert found.shape == (count, size)
+    assert ((found >= 0) & (found < examples)).all()
+    for begin in range(0, count, per_epoch):
+        epoch = found[begin : begin + per_epoch].reshape(-1)
+        assert len(set(epoch.tolist())) == len(epoch)
+
+
+def test_an_epoch_without_remainder_is_a_permutation_and_the_next_another():
+    """One order for all epochs, or examples that are never seen."""
+    first, second = batches(0, 12, 3, 8).reshape(2, 12)
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert not np.array_equal(first, second)
+
+
+def test_batches_depend_on_the_seed_alone():
+    """Global random state; a longer run that begins with other batches than a shorter one."""
+    assert np.array_equal(batches(1, 50, 8, 6), batches(1, 50, 8, 30)[:6])
+    assert not np.array_equal(batches(1, 50, 8, 6), batches(2, 50, 8, 6))
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    """A division by zero instead of an error that says what is wrong."""
+    with pytest.raises(InvalidInput):
+        batches(0, 5, 6, 1)

@@ -1,0 +1,288 @@
+"""torchref computes by itself, imports run one way, and each thing that must stand in one file only stands there."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import helpers
+import pytest
+
+import scratch.losses
+import scratch.network
+import scratch.optimizers
+import scratch.training
+from scratch import Tanh
+from scratch.layers import Layer
+from scratch.losses import Loss
+from scratch.network import Network
+from scratch.optimizers import Optimizer
+from torchref import training as theirs
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPUTES = {
+    Layer: ("forward", "backward", "gradients"),
+    Loss: ("__call__", "targets"),
+    Optimizer: ("start", "update"),
+    Network: ("forward", "backward", "predict", "differentiate", "flatten", "views"),
+}
+
+
+class ScratchComputed(AssertionError):
+    """Raised wherever scratch would compute."""
+
+
+def everything_under(kind):
+    return [kind, *(k for below in kind.__subclasses__() for k in everything_under(below))]
+
+
+@pytest.fixture
+def silent_scratch(monkeypatch):
+    """Calling it makes every computation of scratch raise."""
+
+    def refuse(*args, **kwargs):
+        raise ScratchComputed
+
+    def silence():
+        for kind, names in COMPUTES.items():
+            for owner in everything_under(kind):
+                for name in names:
+                    if name in vars(owner):
+                        monkeypatch.setattr(owner, name, refuse)
+        for name in ("start", "step", "snapshot", "train", "_look"):
+            monkeypatch.setattr(scratch.training, name, refuse)
+        monkeypatch.setattr(scratch.losses, "indicator", refuse)
+
+    return silence
+
+
+@pytest.mark.parametrize("leading", [(), (3,)], ids=["alone", "stack"])
+@pytest.mark.parametrize("activation", helpers.ACTIVATIONS)
+@pytest.mark.parametrize("kind", helpers.LOSSES)
+def test_torchref_trains_without_scratch(kind, activation, leading, silent_scratch):
+    """A torch twin that borrows scratch's arithmetic would agree with it whatever it computes."""
+    job = helpers.job(kind, helpers.ACTIVATIONS[activation](), leading, own_batches=bool(leading), steps=3)
+    look = helpers.at(job, next(iter(theirs.train(job))))
+    expected = [*theirs.train(job), theirs.snapshot(look)]
+    silent_scratch()
+    for one, other in zip(expected, [*theirs.train(job), theirs.snapshot(look)], strict=True):
+        helpers.assert_same(one, other)
+
+
+@pytest.mark.parametrize("activation", helpers.ACTIVATIONS)
+def test_silence_is_complete(activation, silent_scratch):
+    """The test above would prove nothing if scratch could still compute; each guard is tried on its own."""
+    job = helpers.job("labels", helpers.ACTIVATIONS[activation]())
+    shot = scratch.training.snapshot(helpers.at(job, next(iter(scratch.training.train(job)))))
+    silent_scratch()
+    for call in (
+        lambda: scratch.training.snapshot(job),
+        lambda: list(scratch.training.train(job)),
+        lambda: job.network.predict(job.parameters, job.data.x),
+        lambda: job.layers[0].forward(job.parameters[0], job.data.x),
+        lambda: job.layers[1].forward({}, job.data.x),
+        lambda: job.layers[1].backward({}, None, shot.outputs[1]),
+        lambda: job.loss(shot.outputs[-1], job.data.y),
+        lambda: job.optimizer.update(None, None, {}),
+    ):
+        with pytest.raises(ScratchComputed):
+            call()
+
+
+def modules(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path, typing_too=True):
+    """Full names of all modules that a file imports, wherever in it; without ``typing_too`` not those under TYPE_CHECKING."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = set()
+    if not typing_too:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+                skipped |= {id(inner) for statement in node.body for inner in ast.walk(statement)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import in line {node.lineno}"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def roots(path):
+    return {name.split(".")[0] for name in imported(path)}
+
+
+def short(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", modules("scratch"), ids=short)
+def test_scratch_imports_numpy_alone(path):
+    """A convenience from another package would make scratch no longer from scratch."""
+    assert roots(path) <= {"numpy", "scratch", *sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("path", modules("torchref"), ids=short)
+def test_torchref_imports_no_experiments(path):
+    """An import against the direction would let the comparison reach into what it compares."""
+    assert roots(path) <= {"numpy", "torch", "scratch", "torchref", *sys.stdlib_module_names}
+
+
+DESCRIPTIONS = {"layers", "activations", "losses", "optimizers", "contract", "errors", "network"}
+
+
+@pytest.mark.parametrize("path", modules("torchref"), ids=short)
+def test_torchref_takes_only_descriptions(path):
+    """scratch.training or scratch.initializers in torchref: something would be computed there that torch should compute."""
+    taken = {name.split(".")[1] for name in imported(path) if name.startswith("scratch.")}
+    assert taken <= DESCRIPTIONS
+
+
+FIGURES = [ROOT / "experiments" / "figures.py", *sorted((ROOT / "experiments" / "catalog").rglob("pictures.py"))]
+
+
+@pytest.mark.parametrize("path", FIGURES, ids=short)
+def test_figures_import_no_backend(path):
+    """A figure that computes would no longer show what stands in the tables."""
+    assert not {"scratch", "torchref", "torch"} & roots(path)
+
+
+def test_there_are_files_to_check():
+    """A renamed folder would leave all of these checks with nothing to look at."""
+    assert len(modules("scratch")) > 8 and len(modules("torchref")) > 7 and len(modules("experiments")) > 10
+    assert len(FIGURES) > 1 and FIGURES[0].exists()
+
+
+TRANSPOSITIONS = {
+    "T",
+    "mT",
+    "H",
+    "mH",
+    "t",
+    "swapaxes",
+    "swapdims",
+    "transpose",
+    "permute",
+    "moveaxis",
+    "movedim",
+    "adjoint",
+    "rot90",
+}
+
+
+def transposing(path):
+    """Every name of a transposition that a file uses, as an attribute or a function."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    imports = {name.rsplit(".", 1)[-1] for name in imported(path)}
+    return (attributes | imports) & TRANSPOSITIONS
+
+
+@pytest.mark.parametrize("path", modules("torchref"), ids=short)
+def test_only_conventions_transposes(path):
+    """A second place that turns columns into rows is where the two turn twice, or not at all."""
+    assert bool(transposing(path)) == (path.name == "conventions.py"), f"{short(path)} uses {transposing(path)}"
+
+
+MAKERS = {"default_rng", "Generator", "RandomState", "SeedSequence", "PCG64", "Philox", "SFC64", "MT19937"}
+GLOBAL = {"numpy.random", "np.random", "random", "torch.random"}
+TORCH = {
+    "manual_seed",
+    "seed",
+    "rand",
+    "randn",
+    "randint",
+    "randperm",
+    "rand_like",
+    "randn_like",
+    "bernoulli",
+    "multinomial",
+    "normal",
+}
+
+
+def makes_randomness(path):
+    """Calls that make a generator or draw from a global one, as text; annotations are no calls."""
+    tree, found = ast.parse(path.read_text(encoding="utf-8")), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            owner, _, name = ast.unparse(node.func).rpartition(".")
+            if name in MAKERS or owner in GLOBAL or (owner == "torch" and name in TORCH):
+                found.append(f"line {node.lineno}: {ast.unparse(node.func)}")
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", [p for package in ("scratch", "torchref", "experiments") for p in modules(package)], ids=short
+)
+def test_only_randomness_makes_generators(path):
+    """A stream made elsewhere depends on the order of calls, or is not the same for both implementations."""
+    found = makes_randomness(path)
+    assert bool(found) == (short(path) == str(Path("experiments", "randomness.py"))), f"{short(path)}: {found}"
+    assert "random" not in roots(path)
+
+
+RANDOM = ["np.random.default_rng(0)", "default_rng(0)", "numpy.random.seed(1)", "np.random.randn(3)"]
+RANDOM += ["torch.randn(2)", "Generator(PCG64(1))", "random.random()"]
+
+
+@pytest.mark.parametrize("line", RANDOM)
+def test_the_search_finds_randomness(tmp_path, line):
+    """The check above would prove nothing if the search were blind."""
+    written = tmp_path / "written.py"
+    written.write_text(f"def f(g: Generator) -> np.random.Generator:\n    g.normal()\n    {line}\n")
+    assert makes_randomness(written)
+    written.write_text("def f(g: Generator) -> np.random.Generator:\n    return g.standard_normal(3)\n")
+    assert not makes_randomness(written)
+
+
+@pytest.mark.parametrize(
+    "line", ["x.T", "x.mT", "np.swapaxes(x, 0, 1)", "x.transpose(0, 1)", "torch.permute(x, (1, 0))"]
+)
+def test_the_search_finds_transpositions(tmp_path, line):
+    """The check above would prove nothing if the search were blind."""
+    written = tmp_path / "written.py"
+    written.write_text(f"y = {line}\n")
+    assert transposing(written)
+
+
+FORBIDDEN = ("torch", "pandas", "scipy", "matplotlib", "sklearn", "tqdm", "jinja2", "tyro", "torchref", "experiments")
+
+
+def loaded_by(statement):
+    """The top-level modules that a fresh interpreter holds after ``statement``."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{statement}\nprint(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_scratch_loads_numpy_alone():
+    """An import at the top of any file of scratch that costs its users seconds and hundreds of megabytes."""
+    names = ["scratch", *(f"scratch.{p.stem}" for p in modules("scratch") if p.stem != "__init__")]
+    extra = loaded_by("\n".join(f"import {name}" for name in names)) - loaded_by("import numpy.random")
+    third_party = {m for m in extra if m not in sys.stdlib_module_names and not m.startswith("_")}
+    assert third_party == {"scratch"}
+    assert not extra & set(FORBIDDEN)
+
+
+def test_importing_torchref_loads_no_experiments():
+    """torchref stands without pandas, figures and the command line."""
+    assert not loaded_by("import torchref.training, torchref.initializers") & {
+        "pandas",
+        "matplotlib",
+        "sklearn",
+        "experiments",
+        "tyro",
+    }
+
+
+def test_tanh_is_torchs_own():
+    """A twin that hands its input back to NumPy would leave torch's graph, and its module would not be torch's."""
+    from torchref.layers import twin
+
+    assert type(twin(Tanh(), 3)).__module__.startswith("torch.nn")
