@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LIMIT = 4.0  # four standard deviations, as for every other statistical statement here
-NUMBERS = 32  # a spread is estimated from at least so many: small layers need more shadows than wide ones
+NUMBERS = 16  # a spread is estimated from at least so many: small layers need more shadows than wide ones
 AMPLIFIED = (
     1e-10  # shadows move at least this much, so that their spread is not rounding itself; it is scaled back after
 )
@@ -123,7 +123,7 @@ def _shadow_training(job: Job, generator: Generator) -> Iterator[dict[tuple[int,
     for number, chosen in enumerate(job.batches):
         if number in job.snapshots:
             yield {key: _spread(a) / larger for key, a in _parameters(state.parameters, "")}
-        batch = data.columns(chosen)
+        batch = _on_shadow_axis(job, data.columns(chosen))
         looked_at = network.views(_jitter(state.theta, scale * larger, generator))
         _, state.trace = network.differentiate(job.loss, looked_at, state.gradients, batch.x, batch.y, state.trace)
         job.optimizer.update(state.theta, state.gradient, state.memory)
@@ -160,7 +160,8 @@ def _norm(array: Array) -> Array:
     """Frobenius norm over the last two axes, in float64, scaled against underflow."""
     wide = np.asarray(array, np.float64)
     top = np.abs(wide).max((-2, -1), keepdims=True)
-    unit = np.divide(wide, top, out=np.zeros_like(wide), where=top > 0)
+    with np.errstate(invalid="ignore"):  # ∞/∞ is NaN, and NaN is no agreement
+        unit = np.divide(wide, top, out=np.zeros_like(wide), where=top > 0)
     return top[..., 0, 0] * np.sqrt((unit * unit).sum((-2, -1)))
 
 
@@ -216,6 +217,13 @@ class _Jittered(Layer):
 
     def gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
         self.layer.gradients(p, cache, dout, into)
+
+
+def _on_shadow_axis(job: Job, batch: Batch) -> Batch:
+    """The batch with an axis for the shadows before those of the stack, so that what a layer does to it stays each one's own."""
+    count = 1 + shadow_count(job)
+    x = np.broadcast_to(batch.x, (count, *(1,) * (len(job.leading) + 2 - batch.x.ndim), *batch.x.shape)).copy()
+    return Batch(x, batch.y)
 
 
 def _jitter(array: Array, scale: float, generator: Generator) -> Array:

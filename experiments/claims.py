@@ -39,6 +39,8 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     verdicts, details = [], []
     for claim in claims:
+        if claim.comparisons.empty:
+            continue  # its cells failed, or the options leave it nothing to compare
         table = _scored(claim)
         limit = _limit(table.groupby("backend").size().max())
         worst = {backend: rows.loc[rows.z.abs().idxmax()] for backend, rows in table.groupby("backend")}
@@ -70,7 +72,9 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
             }
         )
         details.append(table.assign(claim=claim.name))
-    return pd.DataFrame(verdicts), pd.concat(details, ignore_index=True) if details else pd.DataFrame()
+    if not details:
+        return pd.DataFrame(columns=["claim", "verdict"]), pd.DataFrame(columns=["claim"])
+    return pd.DataFrame(verdicts), pd.concat(details, ignore_index=True)
 
 
 def _scored(claim: Claim) -> pd.DataFrame:
@@ -85,10 +89,10 @@ def _scored(claim: Claim) -> pd.DataFrame:
         if column not in table:
             table[column] = default
     table["z"] = z_score(table.measured, table.predicted, table.standard_error, table.dof, table.allowance, claim.test)
-    normal = np.inf  # the control is only asked to be far off, in standard errors
     table["control_z"] = z_score(
-        table.control_measured, table.control_predicted, table.control_error, normal, table.allowance, claim.test
+        table.control_measured, table.control_predicted, table.control_error, table.dof, table.allowance, claim.test
     )
+    table.loc[table.control_measured.isna(), "control_z"] = 0.0  # a control that gave no number failed nothing
     return table
 
 

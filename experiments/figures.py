@@ -34,17 +34,28 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
-    "figure.constrained_layout.use": True,
 }
 
 
 def panels(
-    titles: Sequence[str], *, width: float = 3.6, height: float = 3.6, share_y: bool = True
+    titles: Sequence[str],
+    *,
+    width: float = 3.0,
+    height: float = 2.7,
+    share_y: bool = True,
+    margins: tuple[float, float, float, float] = (0.95, 2.4, 0.6, 0.4),
 ) -> tuple[Figure, list[Axes]]:
-    """A row of small multiples, one for each title."""
+    """A row of small multiples, one for each title. Inches: each panel's width and height, margins left, right, bottom, top.
+
+    The margins are given, not found: a layout engine draws every figure twice or thrice to find them.
+    """
+    left, right, bottom, top = margins
+    gap = 0.2 if share_y else 0.85
+    across, up = left + len(titles) * width + (len(titles) - 1) * gap + right, bottom + height + top
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width * len(titles) + 0.6, height))
+        figure = Figure(figsize=(across, up))
         axes = figure.subplots(1, len(titles), sharey=share_y, squeeze=False)[0]
+        figure.subplots_adjust(left / across, bottom / up, 1 - right / across, 1 - top / up, wspace=gap / width)
         for ax, title in zip(axes, titles, strict=True):
             ax.set_title(title)
     return figure, list(axes)
@@ -69,17 +80,8 @@ def series(
     every = max(1, len(ours) // 12)
     first = index % every  # lines that lie on each other show their markers in turn
     shown, ring = ours.iloc[first::every], theirs.iloc[first::every]
-    ax.errorbar(
-        shown[x],
-        shown[y],
-        shown[error],
-        color=colour,
-        marker=marker,
-        linestyle="none",
-        markersize=5,
-        label=label,
-        zorder=3,
-    )
+    ax.vlines(shown[x], shown[y] - shown[error], shown[y] + shown[error], color=colour, linewidth=1.2, zorder=3)
+    ax.plot(shown[x], shown[y], color=colour, marker=marker, linestyle="none", markersize=5, label=label, zorder=3)
     ax.plot(
         ring[x],
         ring[y],
@@ -122,7 +124,8 @@ def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> None
         figure.legend(
             [*named.values(), *meaning],
             [*named, *(str(m.get_label()) for m in meaning)],
-            loc="outside right center",
+            loc="center right",
+            bbox_to_anchor=(1, 0.5),
             fontsize=10,
         )
 
@@ -163,8 +166,6 @@ def svg(figure: Figure) -> str:
 
     with matplotlib.rc_context(STYLE):
         FigureCanvasSVG(figure)
-        figure.draw_without_rendering()  # lays the figure out: once is enough
-        figure.set_layout_engine("none")
         held = io.StringIO()
         figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
     return held.getvalue()

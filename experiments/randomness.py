@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.random import Generator
 
+from scratch.errors import InvalidInput
 from scratch.initializers import Scheme, zeros
 from scratch.layers import Array
 from scratch.network import Network, Parameters
@@ -22,6 +23,8 @@ def generator(seed: int, *purpose: str | int) -> Generator:
 
 def batches(seed: int, examples: int, size: int, count: int) -> Array:
     """``count`` mini-batches (count, size) of column numbers: epochs of a fresh order each, the last partial batch dropped."""
+    if not 0 < size <= examples:
+        raise InvalidInput(f"a batch must hold from 1 to {examples} examples, all that there are; got {size}")
     per_epoch = examples // size
     epochs = -(-count // per_epoch)
     orders = [generator(seed, "batches", epoch).permutation(examples)[: per_epoch * size] for epoch in range(epochs)]

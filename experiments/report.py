@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict
@@ -33,10 +34,18 @@ def write(result: Result, folder: Path) -> None:
     """Tables as CSV, run.json, timings.json apart, and the rendered report. Raises InvalidInput where it cannot write."""
     for name, table in result.tables.items():
         write_text(folder / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    clear(folder / "tables", {f"{name}.csv" for name in result.tables})
     write_text(folder / "run.json", json.dumps(described(result), indent=1, ensure_ascii=False) + "\n")
     if result.seconds:
         write_text(folder / "timings.json", json.dumps(result.seconds, indent=1) + "\n")
     render(folder)
+
+
+def clear(folder: Path, kept: set[str]) -> None:
+    """Removes what an earlier run with other options left in a folder of tables or figures."""
+    for path in folder.glob("*.*"):
+        if path.suffix in (".csv", ".svg") and path.name not in kept:
+            path.unlink()
 
 
 def described(result: Result) -> dict[str, Any]:
@@ -50,6 +59,7 @@ def described(result: Result) -> dict[str, Any]:
         "finding": result.finding,
         "next_steps": list(result.next_steps),
         "holds": result.holds,
+        "large_tables": [name for name in UNRENDERED if name in result.tables],
         "options": options,
         "device": device_name(options.get("device", "cpu")),
         "threads": 1,
@@ -64,11 +74,10 @@ def command(result: Result) -> str:
     """The command line that asks for these options: only what differs from the defaults."""
     defaults = asdict(result.experiment.options())
     changed = {name: value for name, value in asdict(result.options).items() if value != defaults[name]}
-    shown = [
-        f"--{name.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in changed.items()
-    ]
-    return " ".join(["python -m experiments.run", result.experiment.name, *shown])
+    words = ["python", "-m", "experiments.run", result.experiment.name]
+    for name, value in changed.items():
+        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join(words)
 
 
 def device_name(device: str) -> str:
@@ -86,15 +95,14 @@ def read(folder: Path) -> tuple[dict[str, Any], Tables]:
     try:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         paths = sorted((folder / "tables").glob("*.csv"))
-        tables = {
-            path.stem: pd.read_csv(path, float_precision="round_trip", keep_default_na=True)
-            for path in paths
-            if path.stem not in UNRENDERED
-        }
+        tables = {path.stem: pd.read_csv(path, keep_default_na=True) for path in paths if path.stem not in UNRENDERED}
     except FileNotFoundError:
         raise InvalidInput(f"{folder} holds no results (no run.json): run an experiment first") from None
     except ValueError as error:
         raise InvalidInput(f"{folder}: its tables or run.json cannot be read: {error}") from None
+    missing = {"claims", "agreement", "failures"} - set(tables)
+    if missing:
+        raise InvalidInput(f"{folder}/tables lacks {', '.join(sorted(missing))}: run the experiment again")
     return run, tables
 
 
@@ -110,6 +118,7 @@ def render(folder: Path) -> None:
     drawn = {plot.name: figures.svg(plot.draw()) for plot in plots}
     for name, text in drawn.items():
         write_text(folder / "figures" / f"{name}.svg", text)
+    clear(folder / "figures", {f"{name}.svg" for name in drawn})
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         trim_blocks=True,
@@ -121,6 +130,7 @@ def render(folder: Path) -> None:
         "markdown_table": partial(table, form="github"),
         "html_table": partial(table, form="html"),
         "code": code,
+        "cell": escaped,
     }
     worst = tables["agreement"]
     content = {
@@ -153,6 +163,8 @@ def number(value: Any, digits: int = 4) -> str:
         return str(value)
     if value != value:
         return "–"
+    if abs(value) == float("inf"):
+        return "∞" if value > 0 else "−∞"
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))
     return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e+").replace("e+", "e")
@@ -162,7 +174,8 @@ def table(rows: list[dict[str, Any]], columns: dict[str, str], form: str) -> str
     """Some columns of the rows under new headings, as a Markdown or HTML table."""
     from tabulate import tabulate
 
-    body = [[number(row[name]) for name in columns] for row in rows]
+    shown = escaped if form == "github" else number
+    body = [[shown(row[name]) for name in columns] for row in rows]
     return tabulate(body, list(columns.values()), tablefmt=form, disable_numparse=True)
 
 
@@ -173,6 +186,11 @@ def code(text: str) -> str:
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def escaped(value: Any) -> str:
+    """A value as a cell of a Markdown table, which a bar or a line break would end."""
+    return " ".join(number(value).split()).replace("|", "\\|")
 
 
 def inline(svg: str) -> str:

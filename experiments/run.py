@@ -30,7 +30,7 @@ class Running:
     """How to run it."""
 
     quick: Annotated[bool, arg(help="a small version of everything, in seconds")] = False
-    jobs: Annotated[int, arg(help="worker processes; 0: one a core, or none for --quick")] = 0
+    jobs: Annotated[int, arg(help="worker processes; 1: none beside this one; 0: one a core")] = 0
     out: Annotated[str, arg(help="folder for the results (default: results/NAME; results/quick/NAME for --quick)")] = ""
     fresh: Annotated[bool, arg(help="compute everything again, whatever is stored")] = False
     dry_run: Annotated[bool, arg(help="say what would be run and what is stored already, and stop")] = False
@@ -60,6 +60,8 @@ def dispatch(arguments: list[str]) -> int:
         raise InvalidInput(f"the first argument is an experiment's name, got {arguments[0]!r}; see --list")
     experiment = load(arguments[0])
     options, running = parse(experiment, arguments[1:])
+    if running.jobs < 0:
+        raise InvalidInput(f"--jobs: expected 0 or more, got {running.jobs}")
     out = Path(running.out or Path("results", *(["quick"] if running.quick else []), experiment.name))
     return show_plan(experiment, options, out, running) if running.dry_run else run(experiment, options, out, running)
 
@@ -91,9 +93,7 @@ def parse(experiment: Experiment, arguments: list[str]) -> tuple[Any, Running]:
 def run(experiment: Experiment, options: Any, out: Path, running: Running) -> int:
     from experiments import sweep
 
-    if running.jobs < 0:
-        raise InvalidInput(f"--jobs: expected 0 or more, got {running.jobs}")
-    jobs = running.jobs or (1 if running.quick else sweep.default_jobs())
+    jobs = running.jobs or sweep.default_jobs()
     result = sweep.run(experiment, options, out=out, jobs=jobs, fresh=running.fresh)
     claims, failed = result.claims, len(result.tables["failures"])
     for row in claims[claims.verdict != "holds"].itertuples():

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/agreement.py", "experiments/data.py", "experiments/probes.py",
-            "experiments/randomness.py")  # fmt: skip
+            "experiments/randomness.py", "experiments/theory.py")  # fmt: skip
 
 
 class Store:
@@ -28,7 +29,10 @@ class Store:
         self.folder, self.experiment = folder, experiment
 
     def path(self, cell: Cell) -> Path:
-        definition = json.dumps([cell.part, dict(cell.settings), code_version(self.experiment)], sort_keys=True)
+        data = Path(str(cell.settings.get("data", "")))
+        content = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None  # a file may change
+        key = [cell.part, dict(cell.settings), content, code_version(self.experiment)]
+        definition = json.dumps(key, sort_keys=True)
         return self.folder / f"{cell.part}-{hashlib.sha256(definition.encode()).hexdigest()[:20]}.json"
 
     def load(self, cell: Cell) -> Tables | None:
@@ -65,6 +69,9 @@ def write(path: Path, text: str) -> None:
         raise InvalidInput(
             f"{path.parent} cannot be written: {error.strerror}. Choose another folder with --out"
         ) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _digest(columns: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -167,13 +168,24 @@ def _workers(experiment: Experiment, pending: dict[int, Cell], jobs: int) -> Ite
                 yield number, Failure(f"its worker was killed {ATTEMPTS} times (out of memory?)"), 0.0
 
 
+def _ignore_interrupt() -> None:
+    """Ctrl-C reaches every process of the terminal; the parent alone answers it, and ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _pool(experiment: Experiment, left: dict[int, Cell], jobs: int) -> Iterator[Outcome]:
     from loky import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(jobs, env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
+    pool = ProcessPoolExecutor(
+        jobs,
+        initializer=_ignore_interrupt,
+        env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    )
     try:
         # the longest cells tend to come last in a catalog's list: begun first, they do not hold up the end
         futures = [pool.submit(measure, experiment.name, number, cell) for number, cell in reversed(list(left.items()))]
+        import experiments.figures  # noqa: F401  matplotlib takes a while to import: the workers are starting anyway
+
         for future in as_completed(futures):
             outcome = future.result()
             left.pop(outcome[0], None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import binom, polygamma, psi
+from scipy.special import gammaln, polygamma, psi
 
 from scratch.activations import Activation
 from scratch.layers import Array
@@ -44,7 +44,8 @@ def relu_moments(width: int, depth: Array) -> tuple[Array, Array]:
     A layer multiplies by (2/n)·χ²_K, where K ~ Bin(n, ½) units are active; K ≥ 1 if the signal survives.
     """
     active = np.arange(1, width + 1)
-    weight = binom(width, active) * 0.5**width / (1 - 0.5**width)
+    log_choices = gammaln(width + 1) - gammaln(active + 1) - gammaln(width - active + 1)
+    weight = np.exp(log_choices - width * np.log(2)) / (1 - 0.5**width)
     log_mean = np.log(4 / width) + psi(active / 2)
     mean = weight @ log_mean
     variance = weight @ (polygamma(1, active / 2) + (log_mean - mean) ** 2)

@@ -78,6 +78,8 @@ class Job:
                 if array.dtype != self.data.x.dtype:
                     raise InvalidInput(f"layer {k}: {name} is {array.dtype}, but the data is {self.data.x.dtype}")
         for name, data in self.evaluate.items():
+            if data.x.dtype != self.data.x.dtype:
+                raise InvalidInput(f"evaluate[{name!r}] is {data.x.dtype}, but the data is {self.data.x.dtype}")
             if data.x.shape[-2] != network.inputs:
                 raise InvalidInput(f"evaluate[{name!r}] has {data.x.shape[-2]} features, the data {network.inputs}")
         self._check_targets(network.widths[-1])

@@ -242,7 +242,7 @@ def test_labels_are_contiguous_and_in_both_parts(held):
 def test_data_is_the_same_every_time(name):
     """A split that is drawn anew; float32 that is other data than float64."""
     first = data.load(name)
-    data.load.cache_clear()
+    data._load.cache_clear()
     second, single = data.load(name), data.load(name, "float32")
     assert first.train.x.tobytes() == second.train.x.tobytes() and first.test.y.tobytes() == second.test.y.tobytes()
     assert single.train.x.dtype == np.float32 and np.allclose(single.train.x, first.train.x, atol=1e-5)

@@ -87,15 +87,14 @@ class Options:
 QUICK = Options(
     depths=(2, 10),
     inits=("standard", "xavier", "he", "notes"),
-    width=64,
+    width=48,
     wide=120,
-    seeds=4,
-    draws=4000,
+    seeds=6,
+    draws=2000,
     train_depths=(5,),
-    train_steps=20,
-    race_depths=(30,),
-    race_steps=120,
-    race_seeds=2,
+    train_steps=10,
+    race_depths=(10,),
+    race_steps=90,
 )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from experiments import theory
 from experiments.catalog.vanishing_gradient import STALLS
 from experiments.catalog.vanishing_gradient.laws import FINITE_WIDTH, law_claims, predicted_laws
-from experiments.catalog.vanishing_gradient.parts import first_examples
+from experiments.catalog.vanishing_gradient.parts import COLUMNS, first_examples
 from experiments.claims import Claim
 from experiments.data import load
 from experiments.experiment import Analysis, Tables
@@ -33,6 +33,7 @@ NEXT_STEPS = (
 
 
 def analyse(tables: Tables, options: Options) -> Analysis:
+    tables = {name: tables.get(name, pd.DataFrame(columns=columns)) for name, columns in COLUMNS.items()}
     laws = predicted_laws(tables["laws"], options.dtype)
     layers, ratios = mean_field(tables["measurements"], options)
     training = tables["training"]
@@ -204,7 +205,7 @@ def race_claims(training: pd.DataFrame, starts: pd.DataFrame, guessing: float) -
     for depth, group in final.groupby("depth"):
         shared = {"condition": f"{depth} layers, {group.step.max()} steps"}
         if depth >= STALLS:
-            stats = group.groupby(["init", "backend"]).value.agg(["mean", "sem", "size"])
+            stats = group.groupby(["init", "backend"]).value.agg(["mean", "sem"])
             found.append(stall_claim(int(depth), stats.loc["xavier"], stats.loc["he"], guessing, shared))
         else:
             found.append(sooner_claim(int(depth), starts[starts.depth == depth], shared))
@@ -212,14 +213,16 @@ def race_claims(training: pd.DataFrame, starts: pd.DataFrame, guessing: float) -
 
 
 def stall_claim(depth: int, xavier: pd.DataFrame, he: pd.DataFrame, guessing: float, shared: dict[str, str]) -> Claim:
-    frame = pd.DataFrame({"measured": xavier["mean"], "standard_error": xavier["sem"], "dof": xavier["size"] - 1})
-    frame = frame.assign(**shared, predicted=guessing, allowance=0.01 * guessing, control_measured=he["mean"])
+    frame = pd.DataFrame({"measured": xavier["mean"], "standard_error": xavier["sem"], "predicted": guessing})
+    frame = frame.assign(
+        **shared, allowance=0.01 * guessing, control_measured=he["mean"], control_error=np.maximum(he["sem"], 1e-300)
+    )
     return Claim(
         name=f"Xavier stalls at {depth}",
         statement=f"ReLU, {depth} layers: with Xavier's scheme the test loss stays at what guessing gives.",
         source="He 2015, Fig. 3",
         basis='Gibbs: no output that ignores x has a lower loss than the labels\' entropy; 1 % of it defines "stalls". '
-        "Student's t over seeds.",
+        "Standard error over seeds.",
         control="He's scheme on the same draws and batches",
         comparisons=frame.reset_index(names="backend"),
         test="at least",
@@ -230,15 +233,13 @@ def sooner_claim(depth: int, starts: pd.DataFrame, shared: dict[str, str]) -> Cl
     logs = starts.assign(log=np.log(starts.step)).pivot(index=["backend", "seed"], columns="init", values="log")
     paired = (logs["xavier"] - logs["he"]).groupby("backend")
     all_started = paired.count() == paired.size()  # one that never did makes the claim fail
-    frame = pd.DataFrame(
-        {"measured": paired.mean().where(all_started), "standard_error": paired.sem(), "dof": paired.size() - 1}
-    )
+    frame = pd.DataFrame({"measured": paired.mean().where(all_started), "standard_error": paired.sem()})
     frame = frame.assign(**shared, predicted=0.0, control_measured=-paired.mean())
     return Claim(
         name=f"He sooner at {depth}",
         statement=f"ReLU, {depth} layers: both schemes learn, He sooner. The log of Xavier's start over He's is above 0.",
         source="He 2015, Fig. 2",
-        basis=f"A network starts when its test loss falls below {PLATEAU:.0%} of guessing's; seeds are paired; Student's t.",
+        basis=f"A network starts when its test loss falls below {PLATEAU:.0%} of guessing's; seeds are paired.",
         control="the two schemes exchanged",
         comparisons=frame.reset_index(names="backend"),
         test="at least",

@@ -85,7 +85,8 @@ def ratio(*, depths: Sequence[int], seeds: int, data: str, device: str, dtype: s
 
         def shares(shot: Snapshot, depth: int = depth) -> dict[str, list[Array]]:
             he, xavier = probes.rms(shot.gradients[0]["W"])
-            return {"weight gradient": [he / xavier / 2 ** ((depth - 1) / 2)]}
+            alive = xavier > 0  # in narrow networks some are born dead under both
+            return {"weight gradient": [he[alive] / xavier[alive] / 2 ** ((depth - 1) / 2)]}
 
         found.append(laws("ratio", f"width {len(batch.x)}", job, device, shares, depths=[depth]))
     return joined(found)
@@ -131,7 +132,7 @@ def signals(
         axes = {"quantity": list(sizes), "layer": range(1, values.shape[1] + 1), "seed": range(seeds)}
         rows.append(probes.rows(values, axes, depth=depth, activation=activation, init=init, backend=name))
     condition = f"{activation} {init}, depth {depth}"
-    return joined([{"measurements": frame} for frame in rows] + [compared(job, device, "signals", condition)])
+    return joined([{"measurements": frame} for frame in rows] + [compared(job, shots, "signals", condition)])
 
 
 def training(
@@ -165,7 +166,9 @@ def training(
 
 def trajectory(*, activation: str, depth: int, width: int, steps: int, data: str, device: str, dtype: str) -> Tables:
     """How far the parameters of the two implementations drift apart while each trains alone."""
-    job = trained_job(activation, ["xavier", "he"], depth, width, steps, 1, data, dtype, looks(steps, 10))
+    job = trained_job(
+        activation, ["xavier", "he"], depth, width, steps, 1, data, dtype, looks(steps, min(10, steps // 2))
+    )
     ours, theirs = (list(backend.train(job)) for backend in backends(device).values())
     found = agreement.trajectory(job, ours, theirs, generator(0, "shadows"))
     return {"agreement": agreement.table(found, "trajectory", f"{activation} xavier and he, depth {depth}")}
@@ -247,6 +250,8 @@ def laws(
         for signal, observed in observe(shot).items():
             for depth, values in zip(depths or range(1, len(observed) + 1), observed, strict=True):
                 finite = values[np.isfinite(values)]
+                if not len(finite):
+                    continue  # every network is dead here
                 center = finite - finite.mean()
                 variance, count = (center**2).mean(), len(finite)
                 error = np.sqrt(max((center**4).mean() - variance**2, 0) / count)
@@ -275,20 +280,33 @@ def laws(
                     common | {"statistic": "farthest", "measured": farthest, "standard_error": 0.0},
                 ]
     return {"laws": pd.DataFrame(rows)} | compared(
-        job, device, part, condition + (f", depth {depths[0]}" if depths else "")
+        job, shots, part, condition + (f", depth {depths[0]}" if depths else "")
     )
 
 
-def compared(job: Job, device: str, part: str, condition: str) -> Tables:
+def compared(job: Job, shots: dict[str, Snapshot], part: str, condition: str) -> Tables:
     """The two implementations held against each other on the first networks of the job's stack."""
     members = min(500, max(1, COMPARED // job.network.size))
-    few: Parameters = tuple(
-        {name: array.reshape(-1, *array.shape[-2:])[:members] for name, array in named.items()}
-        for named in job.parameters
+
+    def first(array: Array) -> Array:
+        return array.reshape(-1, *array.shape[len(job.leading) :])[:members]
+
+    def few(parameters: Parameters) -> Parameters:
+        return tuple({name: first(array) for name, array in named.items()} for named in parameters)
+
+    ours, theirs = (
+        Snapshot(
+            shot.step,
+            first(shot.loss),
+            tuple(map(first, shot.outputs)),
+            tuple(map(first, shot.output_gradients)),
+            few(shot.parameters),
+            few(shot.gradients),
+            {},
+        )
+        for shot in shots.values()
     )
-    job = replace(job, parameters=few)
-    ours, theirs = (backend.snapshot(job) for backend in backends(device).values())
-    found = agreement.pointwise(job, ours, theirs, generator(0, "shadows"))
+    found = agreement.pointwise(replace(job, parameters=few(job.parameters)), ours, theirs, generator(0, "shadows"))
     return {"agreement": agreement.table(found, part, condition)}
 
 
@@ -309,4 +327,10 @@ PARTS: dict[str, Callable[..., Tables]] = {
     "training": training,
     "race": partial(training, part="race"),
     "trajectory": trajectory,
+}
+
+COLUMNS = {  # of the tables that the parts make: what is left of one if all its cells fail
+    "measurements": ["quantity", "layer", "seed", "depth", "activation", "init", "backend", "value"],
+    "laws": ["part", "condition", "backend", "signal", "depth", "count", "statistic", "measured", "standard_error"],
+    "training": ["quantity", "step", "init", "seed", "part", "backend", "activation", "depth", "value"],
 }

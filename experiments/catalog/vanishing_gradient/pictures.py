@@ -12,25 +12,29 @@ from matplotlib.figure import Figure
 from experiments.experiment import Plot, Tables
 from experiments.figures import COLOURS, MARKERS, heatmap, key, panels, series
 
+PRODUCTS = {"product": "y = w1 w2 … wn x", "linear": "deep linear, width 10", "narrow": "ReLU, width 10, He"}
+
 
 def figures(tables: Tables) -> list[Plot]:
     """Each figure's caption is the docstring of the function that draws it."""
-    layers = tables["layers"]
-    found = [
+    layers, laws, reached = tables["layers"], tables["laws"], tables["reached"]
+    drawn = [
         plot("gradient_by_layer", "The gradient, layer by layer", gradient_by_layer, layers),
         plot("activation_by_layer", "The activations, layer by layer", activation_by_layer, layers),
         plot("gradient_by_depth", "The price of depth", gradient_by_depth, tables["ratios"]),
-        plot("random_products", "A product of many factors", random_products, tables["laws"]),
-        plot("born_dead", "Born dead", born_dead, tables["laws"]),
-        plot("trained", "What it costs", trained, tables["reached"]),
+        plot("random_products", "A product of many factors", random_products, laws[laws.part.isin(PRODUCTS)]),
+        plot("born_dead", "Born dead", born_dead, laws[laws.part == "dead"]),
+        plot("trained", "What it costs", trained, reached[reached.part == "training"]),
+        plot("race", "He against Xavier", race, tables["race"]),
         plot("agreement", "How well the two implementations agree", agreement, tables["agreement"]),
     ]
-    if len(tables["race"]):
-        found.insert(-1, plot("race", "He against Xavier", race, tables["race"]))
-    return found
+    return [plot for plot in drawn if plot is not None]
 
 
-def plot(name: str, title: str, draw: Callable[[pd.DataFrame], Figure], table: pd.DataFrame) -> Plot:
+def plot(name: str, title: str, draw: Callable[[pd.DataFrame], Figure], table: pd.DataFrame) -> Plot | None:
+    """The figure of a table; none of an empty one."""
+    if table.empty:
+        return None
     return Plot(name, title, " ".join((draw.__doc__ or "").split()), partial(draw, table))
 
 
@@ -85,8 +89,8 @@ def random_products(laws: pd.DataFrame) -> Figure:
     lines the exact laws. The schemes of the middle and the right keep the mean square, yet the typical signal shrinks.
     """
     means = laws[laws.statistic == "mean"]
-    parts = {"product": "y = w1 w2 … wn x", "linear": "deep linear, width 10", "narrow": "ReLU, width 10, He"}
-    figure, axes = panels(list(parts.values()), share_y=False)
+    parts = [part for part in PRODUCTS if part in set(means.part)]
+    figure, axes = panels([PRODUCTS[part] for part in parts], share_y=False, margins=(0.8, 0.2, 0.6, 0.4))
     for ax, part in zip(axes, parts, strict=True):
         chosen = means[means.part == part]
         for index, (condition, signal) in enumerate(
@@ -104,8 +108,8 @@ def born_dead(laws: pd.DataFrame) -> Figure:
     """The share of narrow ReLU networks through which no signal passes, by depth, for one input: their gradient is
     exactly 0, and no training can wake them for it.
     """
-    chosen = laws[(laws.part == "dead") & (laws.statistic == "mean")]
-    figure, axes = panels(["Born dead"], width=4.6)
+    chosen = laws[laws.statistic == "mean"]
+    figure, axes = panels(["Born dead"], width=4.0)
     for index, condition in enumerate(chosen.condition.unique()):
         series(axes[0], chosen[chosen.condition == condition], condition, index, x="depth")
     axes[0].set(xlabel="hidden layers", ylabel="share of networks that are dead", ylim=(0, None))
@@ -118,9 +122,11 @@ def trained(reached: pd.DataFrame) -> Figure:
     over the seeds of scratch. A column whose networks all guess is one that the scheme does not repair: what does keeps
     the gradient's size for that activation.
     """
-    chosen = reached[(reached.part == "training") & (reached.quantity == "accuracy") & (reached.backend == "scratch")]
+    chosen = reached[(reached.quantity == "accuracy") & (reached.backend == "scratch")]
     names, inits, depths = list(chosen.activation.unique()), list(chosen.init.unique()), sorted(chosen.depth.unique())
-    figure, axes = panels([f"{name}, {chosen.step.max()} steps" for name in names], width=3.2)
+    figure, axes = panels(
+        [f"{name}, {chosen.step.max()} steps" for name in names], width=2.9, margins=(1.2, 1.1, 0.6, 0.4)
+    )
     for ax, activation in zip(axes, names, strict=True):
         table = (
             chosen[chosen.activation == activation]
@@ -129,7 +135,7 @@ def trained(reached: pd.DataFrame) -> Figure:
         )
         image = heatmap(ax, table.to_numpy(), depths, inits, low=0, high=1)
         ax.set_xlabel("layers")
-    figure.colorbar(image, ax=axes, label="test accuracy", shrink=0.9)
+    figure.colorbar(image, cax=figure.add_axes((0.925, 0.2, 0.015, 0.65)), label="test accuracy")
     return figure
 
 
@@ -140,7 +146,7 @@ def race(table: pd.DataFrame) -> Figure:
     """
     losses = table[table.quantity == "loss"]
     depths = sorted(losses.depth.unique())
-    figure, axes = panels([f"{depth} layers, ReLU" for depth in depths], width=4.4)
+    figure, axes = panels([f"{depth} layers, ReLU" for depth in depths], width=4.0)
     for ax, depth in zip(axes, depths, strict=True):
         for index, init in enumerate(("he", "xavier")):
             chosen = losses[(losses.depth == depth) & (losses.init == init)]
@@ -178,7 +184,9 @@ def agreement(table: pd.DataFrame) -> Figure:
     at the same parameters, by part and quantity; right: after each has trained alone for that many steps. Above the
     dashed line they would not agree.
     """
-    figure, axes = panels(["at the same parameters", "each trained alone"], width=4.8, height=4.4)
+    figure, axes = panels(
+        ["at the same parameters", "each trained alone"], width=4.6, height=2.9, margins=(0.9, 0.3, 1.0, 1.1)
+    )
     pointwise, along = table[table.part != "trajectory"], table[table.part == "trajectory"]
     parts = list(pointwise.part.unique())
     for index, quantity in enumerate(pointwise.quantity.unique()):
@@ -200,7 +208,10 @@ def agreement(table: pd.DataFrame) -> Figure:
         )
     axes[1].set_xlabel("steps")
     axes[0].set(yscale="log", ylim=(8e-4, 3), ylabel="difference / rounding bound")
+    axes[0].set_yticks([1e-3, 1e-2, 1e-1, 1], ["0.001", "0.01", "0.1", "1"])
+    axes[0].minorticks_off()
     for ax in axes:
         ax.axhline(1, color="#555555", linestyle="--", linewidth=1)
-        ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.1), ncols=3 if ax is axes[0] else 1)
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=3 if ax is axes[0] else 1)
     return figure
