@@ -106,7 +106,7 @@ def random_products(laws: pd.DataFrame) -> Figure:
 
 def born_dead(laws: pd.DataFrame) -> Figure:
     """The share of narrow ReLU networks through which no signal passes, by depth, for one input: their gradient is
-    exactly 0, and no training can wake them for it.
+    exactly 0, so that input teaches them nothing.
     """
     chosen = laws[laws.statistic == "mean"]
     figure, axes = panels(["Born dead"], width=4.0)
