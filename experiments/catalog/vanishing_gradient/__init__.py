@@ -86,6 +86,7 @@ class Options:
 
 QUICK = Options(
     depths=(2, 10),
+    activations=("sigmoid", "relu"),
     inits=("standard", "xavier", "he", "notes"),
     width=48,
     wide=120,
@@ -93,8 +94,8 @@ QUICK = Options(
     draws=2000,
     train_depths=(5,),
     train_steps=10,
-    race_depths=(10,),
-    race_steps=90,
+    race_depths=(6,),
+    race_steps=45,
 )
 
 
