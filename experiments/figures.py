@@ -5,8 +5,8 @@ One look throughout: lines are predictions, filled points are scratch, rings aro
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Okabe & Ito's palette: told apart by the colour-blind; the marker repeats what the colour says
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+RING: Any = {"marker": "o", "linestyle": "none", "markersize": 8.5, "fillstyle": "none", "markeredgewidth": 0.8}
 STYLE: Any = {
     "svg.hashsalt": "experiments",  # same tables, same bytes
     "svg.fonttype": "none",  # text stays text: small files, and it can be searched and read aloud
@@ -69,30 +70,25 @@ def series(
     *,
     x: str,
     y: str = "measured",
-    error: str = "standard_error",
-    line: bool = True,
 ) -> None:
     """One condition: the predicted line, scratch's points with error bars, torchref's rings."""
     colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
     ours, theirs = (table[table.backend == name].sort_values(x) for name in ("scratch", "torchref"))
-    if line and "predicted" in ours and ours.predicted.notna().any():
+    if "predicted" in ours and ours.predicted.notna().any():
         ax.plot(ours[x], ours.predicted, color=colour, zorder=2)
     every = max(1, len(ours) // 12)
     first = index % every  # lines that lie on each other show their markers in turn
     shown, ring = ours.iloc[first::every], theirs.iloc[first::every]
-    ax.vlines(shown[x], shown[y] - shown[error], shown[y] + shown[error], color=colour, linewidth=1.2, zorder=3)
-    ax.plot(shown[x], shown[y], color=colour, marker=marker, linestyle="none", markersize=5, label=label, zorder=3)
-    ax.plot(
-        ring[x],
-        ring[y],
+    ax.vlines(
+        shown[x],
+        shown[y] - shown.standard_error,
+        shown[y] + shown.standard_error,
         color=colour,
-        marker="o",
-        linestyle="none",
-        markersize=8.5,
-        fillstyle="none",
-        markeredgewidth=0.8,
-        zorder=4,
+        linewidth=1.2,
+        zorder=3,
     )
+    ax.plot(shown[x], shown[y], color=colour, marker=marker, linestyle="none", markersize=5, label=label, zorder=3)
+    ax.plot(ring[x], ring[y], color=colour, zorder=4, **RING)
 
 
 def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> None:
@@ -102,17 +98,7 @@ def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> None
     grey = "#555555"
     meaning = [
         Line2D([], [], color=grey, marker="o", linestyle="none", markersize=5, label="scratch (mean ± s.e.)"),
-        Line2D(
-            [],
-            [],
-            color=grey,
-            marker="o",
-            linestyle="none",
-            markersize=8.5,
-            fillstyle="none",
-            markeredgewidth=0.8,
-            label="torchref",
-        ),
+        Line2D([], [], color=grey, label="torchref", **RING),
     ]
     if predicted:
         meaning.insert(0, Line2D([], [], color=grey, label="predicted"))
@@ -138,9 +124,8 @@ def heatmap(
     *,
     low: float,
     high: float,
-    form: str = "{:.0%}",
 ) -> Any:
-    """A matrix of numbers, each written into its cell."""
+    """A matrix of shares, each written into its cell."""
     image = ax.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect="auto")
     ax.set_xticks(range(len(columns)), [str(c) for c in columns])
     ax.set_yticks(range(len(rows)), [str(r) for r in rows])
@@ -151,7 +136,7 @@ def heatmap(
             ax.text(
                 column,
                 row,
-                form.format(value),
+                f"{value:.0%}",
                 ha="center",
                 va="center",
                 fontsize=9,
@@ -162,16 +147,8 @@ def heatmap(
 
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same bytes for the same figure."""
-    import io
-
     with matplotlib.rc_context(STYLE):
         FigureCanvasSVG(figure)
         held = io.StringIO()
         figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
     return held.getvalue()
-
-
-def save_png(figure: Figure, path: Path) -> None:
-    """For slides and for looking at a figure where SVG is not shown."""
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(path, dpi=110)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.experiment import Plot, Tables
-from experiments.figures import COLOURS, MARKERS, heatmap, key, panels, series
+from experiments.figures import COLOURS, MARKERS, RING, heatmap, key, panels, series
 
 PRODUCTS = {"product": "y = w1 w2 … wn x", "linear": "deep linear, width 10", "narrow": "ReLU, width 10, He"}
 
@@ -161,16 +161,7 @@ def race(table: pd.DataFrame) -> Figure:
                     label=init if seed == 0 else None,
                 )
             other = chosen[chosen.backend == "torchref"]
-            ax.plot(
-                other.step,
-                other.value,
-                color=COLOURS[index],
-                marker="o",
-                markersize=9,
-                fillstyle="none",
-                markeredgewidth=0.7,
-                linestyle="none",
-            )
+            ax.plot(other.step, other.value, color=COLOURS[index], **RING)
         ax.axhline(losses.guessing.iloc[0], color="#555555", linestyle="--", linewidth=1)
         ax.set_xlabel("steps")
         ax.set_ylim(0, 1.5 * losses.guessing.iloc[0])
