@@ -19,6 +19,8 @@ from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from scratch.contract import Job, Snapshot
 from scratch.errors import InvalidInput, unknown
 
@@ -129,3 +131,11 @@ def require(condition: bool, option: str, expected: str, came: object) -> None:
     """Raises InvalidInput in one wording for every option."""
     if not condition:
         raise InvalidInput(f"--{option.replace('_', '-')}: expected {expected}, got {came}")
+
+
+def require_device(device: str, dtype: str) -> None:
+    """Raises InvalidInput unless PyTorch can compute there in ``dtype``."""
+    if device != "cpu":  # which is always there; PyTorch takes two seconds to import
+        from torchref.conventions import device_of
+
+        device_of(device, np.dtype(dtype))

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require
+from experiments.experiment import Analysis, Cell, Plot, Tables, require, require_device
 from scratch import activations, initializers
 from scratch.errors import unknown
 
@@ -103,7 +103,8 @@ def cells(options: Options) -> list[Cell]:
     """The short ones first: whoever runs them in parallel begins from the end."""
     from experiments.data import load
 
-    load(options.data, options.dtype)  # raises here, before any work, if the data is no good
+    load(options.data, options.dtype)  # both raise here, before any work
+    require_device(options.device, options.dtype)
     where = {"device": options.device, "dtype": options.dtype}
     data = where | {"data": options.data}
     found = [Cell("product", where | {"depth": 20, "draws": options.draws})]

@@ -252,7 +252,10 @@ def finding(claims: pd.DataFrame, *, ratios: pd.DataFrame) -> str:
     deepest = ratios[(ratios.depth == ratios.depth.max()) & (ratios.backend == "scratch")]
     power = {(r.activation, r.init): r.measured / (2 * np.log(10)) for r in deepest.itertuples()}
     if not power:
-        return f"No network was deep enough to compare a first hidden layer with a last. {verdict}"
+        return (
+            "There is no first hidden layer to compare with a last: the networks are too shallow, or their gradients "
+            f"underflow. {verdict}"
+        )
     low, flat = min(power, key=power.__getitem__), min(power, key=lambda name: abs(power[name]))
     return (
         f"In a network of {deepest.depth.iloc[0]} hidden layers, {low[0]} with {low[1]} weights hands the first layer "
