@@ -46,13 +46,15 @@ def analyse(tables: Tables, options: Options) -> Analysis:
         *race_claims(training, starts, guessing),
     ]
     race = training.query("part == 'race'").drop(columns=["part", "activation"]).assign(guessing=guessing)
+    gains = reached(training)
     derived = {
         "laws": laws,
         "layers": layers,
         "ratios": ratios,
         "race": race,
         "starts": starts,
-        "reached": reached(training),
+        "reached": gains,
+        "stalls": stalls(gains, guessing),
     }
     return Analysis(derived, claims, partial(finding, ratios=ratios), NEXT_STEPS)
 
@@ -178,6 +180,14 @@ def reached(training: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {"mean": grouped.mean(), "standard_error": grouped.sem(), "seeds": grouped.size()}
     ).reset_index()
+
+
+def stalls(reached: pd.DataFrame, guessing: float) -> pd.DataFrame:
+    """The number of layers from which each combination gains less than 1 % on guessing in these steps; NaN: none of them."""
+    final = reached[(reached.part == "training") & (reached.quantity == "loss")]
+    from_depth = final.depth.where(final["mean"] > 0.99 * guessing)
+    key = ["activation", "init", "backend"]
+    return final.assign(from_depth=from_depth).groupby(key, sort=False).from_depth.min().reset_index()
 
 
 def start_times(race: pd.DataFrame, guessing: float) -> pd.DataFrame:

@@ -119,8 +119,8 @@ def born_dead(laws: pd.DataFrame) -> Figure:
 
 def trained(reached: pd.DataFrame) -> Figure:
     """Test accuracy after the same few steps of training (SGD with momentum), by init scheme and number of layers, mean
-    over the seeds of scratch. A column whose networks all guess is one that the scheme does not repair: what does keeps
-    the gradient's size for that activation.
+    over the seeds of scratch. Where a row falls to the share of guessing, training stalls; a scheme repairs it that keeps
+    the gradient's size for that activation (tables/stalls.csv names the depth for each combination).
     """
     chosen = reached[(reached.quantity == "accuracy") & (reached.backend == "scratch")]
     names, inits, depths = list(chosen.activation.unique()), list(chosen.init.unique()), sorted(chosen.depth.unique())
