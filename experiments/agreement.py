@@ -5,7 +5,10 @@ relatively by about √k·u (Higham & Mary 2019; u the unit roundoff). So scratc
 targets and what passes between layers moved at random by that much ("shadows"), and what that does to a quantity is
 what rounding may do to it:
 
-    bound = LIMIT · ( spread of the shadows + √k·u · size of the quantity )
+    bound = LIMIT · ( spread of the shadows + √k·u · size of the quantity + what underflow may lose )
+
+The shadows move by more than that (AMPLIFIED) and their spread is scaled back; as it is estimated from few numbers, it is
+divided by what such an estimate rarely falls below.
 
 ``pointwise`` holds both against each other at the same parameters; ``trajectory`` after each has trained alone.
 """
@@ -99,6 +102,8 @@ def trajectory(
     spreads, scale = _shadow_training(job, generator), np.sqrt(longest_sum(job)) * unit_roundoff(job.data.x.dtype)
     found = []
     for mine, other, spread in zip(ours, theirs, spreads, strict=True):
+        if not (_finite(mine.parameters) or _finite(other.parameters)):
+            break  # both have diverged: there is nothing left to compare
         for key, a in _parameters(mine.parameters, ""):
             b = other.parameters[key[0] - 1][key[1]]
             found.append(_worst(mine.step, *key, a, b, spread[key], scale))
@@ -154,6 +159,10 @@ def _parameters(parameters: Parameters, prefix: str) -> Iterator[tuple[tuple[int
     for k, named in enumerate(parameters, 1):
         for name, array in named.items():
             yield (k, prefix + name), array
+
+
+def _finite(parameters: Parameters) -> bool:
+    return all(np.isfinite(array).all() for named in parameters for array in named.values())
 
 
 def _norm(array: Array) -> Array:
@@ -229,6 +238,10 @@ def _on_shadow_axis(job: Job, batch: Batch) -> Batch:
 def _jitter(array: Array, scale: float, generator: Generator) -> Array:
     """Every entry but those of the first member moved relatively by ±scale, the sign at random."""
     signs = generator.integers(0, 2, (array.shape[0] - 1, *array.shape[1:]), np.int8)
+    if (
+        array.ndim > 2
+    ):  # a layer's array, not θ: in every other shadow all units move alike, as units that are copies do
+        signs[1::2] = signs[1::2, ..., :1, :]
     factor = np.ones(array.shape)
     factor[1:] += (2 * scale) * signs - scale
     return array * factor

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LIMIT = 4.0  # standard errors; for n comparisons in one claim the limit rises so that a false alarm stays as rare
+NOT_TESTED = "not tested"
 Test = Literal["equals", "at least", "at most"]
 
 
@@ -40,6 +41,9 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
     verdicts, details = [], []
     for claim in claims:
         if claim.comparisons.empty:
+            verdicts.append({"claim": claim.name, "statement": claim.statement, "test": claim.test, "condition": "nothing to compare",
+                             "verdict": NOT_TESTED, "control": claim.control, "source": claim.source, "basis": claim.basis,
+                             "comparisons": 0})  # fmt: skip
             continue  # its cells failed, or the options leave it nothing to compare
         table = _scored(claim)
         limit = _limit(table.groupby("backend").size().max())
@@ -72,9 +76,9 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
             }
         )
         details.append(table.assign(claim=claim.name))
-    if not details:
-        return pd.DataFrame(columns=["claim", "verdict"]), pd.DataFrame(columns=["claim"])
-    return pd.DataFrame(verdicts), pd.concat(details, ignore_index=True)
+    columns = None if verdicts else ["claim", "verdict"]
+    compared = pd.concat(details, ignore_index=True) if details else pd.DataFrame(columns=["claim"])
+    return pd.DataFrame(verdicts, columns=columns), compared
 
 
 def _scored(claim: Claim) -> pd.DataFrame:

@@ -49,9 +49,8 @@ def clear(folder: Path, kept: set[str]) -> None:
 
 
 def described(result: Result) -> dict[str, Any]:
-    """Everything that says what was run and on what, and nothing that changes from run to run."""
+    """Everything that says what was run and on what; times are not part of it."""
     options = asdict(result.options)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return {
         "experiment": result.experiment.name,
         "summary": result.experiment.summary,
@@ -66,8 +65,21 @@ def described(result: Result) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": {name: version(name) for name in PACKAGES},
-        "git_commit": commit.stdout.strip() if commit.returncode == 0 else None,
+        "git_commit": git_commit(),
     }
+
+
+def git_commit() -> str | None:
+    """The commit of the code, with "-dirty" where files other than results have changed since; None without git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def command(result: Result) -> str:

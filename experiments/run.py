@@ -14,7 +14,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
 
 from experiments.experiment import Experiment, load, names
-from scratch.errors import InvalidInput
+from scratch.errors import InvalidInput, unknown
 
 HELP = """usage: python -m experiments.run NAME [options]
        python -m experiments.run NAME --help     every option of that experiment
@@ -57,7 +57,8 @@ def dispatch(arguments: list[str]) -> int:
             print(f"{name:24}{load(name).summary}")
         return 0
     if arguments[0].startswith("-"):
-        raise InvalidInput(f"the first argument is an experiment's name, got {arguments[0]!r}; see --list")
+        near = unknown("option before an experiment's name", arguments[0], ("--list", "--help"))
+        raise InvalidInput(f"{near}; the options of an experiment come after its name")
     experiment = load(arguments[0])
     options, running = parse(experiment, arguments[1:])
     if running.jobs < 0:
@@ -96,7 +97,8 @@ def run(experiment: Experiment, options: Any, out: Path, running: Running) -> in
     jobs = running.jobs or sweep.default_jobs()
     result = sweep.run(experiment, options, out=out, jobs=jobs, fresh=running.fresh)
     claims, failed = result.claims, len(result.tables["failures"])
-    for row in claims[claims.verdict != "holds"].itertuples():
+    untested = (claims.verdict == "not tested").sum()
+    for row in claims[~claims.verdict.isin(["holds", "not tested"])].itertuples():
         seen = f"predicted {row.predicted:.6g}, scratch {row.scratch:.6g}, torchref {row.torchref:.6g}"
         print(f"{row.verdict}: {row.claim} ({row.condition}): {seen}")
     if (claims.verdict == "control passes").any():
@@ -108,6 +110,7 @@ def run(experiment: Experiment, options: Any, out: Path, running: Running) -> in
     print(
         f"{'HOLDS' if result.holds else 'FAILS'}: {(claims.verdict == 'holds').sum()} of {len(claims)} claims hold; the implementations "
         f"{'agree' if result.agrees else 'DISAGREE'} (worst difference {worst:.2g} of the rounding bound)"
+        f"{f'; {untested} claims had nothing to compare' if untested else ''}"
         f"{f'; {failed} cells failed' if failed else ''}: {out / 'report.html'}"
     )
     return 0 if result.holds else 1
@@ -129,7 +132,8 @@ def one_line(box: str) -> str:
     """What a boxed message says, in one line."""
     lines = [re.sub(r"[│╭╮╰╯─]", " ", line).strip() for line in box.splitlines()]
     kept = [line for line in lines if line and not set(line) <= set("- ") and not line.startswith("For full helptext")]
-    text = " ".join(kept[1:] if len(kept) > 1 else kept)
+    text = " ".join(kept[1:] if len(kept) > 1 else kept).removeprefix("Error parsing experiment: ")
+    text = re.sub(r" Argument helptext:.*|(?<=\]) [^-].*", "", text)  # the option's whole help
     return re.sub(r"\s+", " ", text) + "; see --help"
 
 

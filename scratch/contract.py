@@ -27,6 +27,8 @@ class Batch:
     y: Array
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.x, np.ndarray) and isinstance(self.y, np.ndarray)):
+            raise InvalidInput(f"X and Y must be NumPy arrays, got {type(self.x).__name__} and {type(self.y).__name__}")
         if self.x.ndim < 2 or self.x.dtype.kind != "f":
             raise InvalidInput(f"X must be floating point (…, features, examples), got {self.x.dtype} {self.x.shape}")
         if self.y.ndim < 1 or self.x.shape[-1] != self.y.shape[-1]:

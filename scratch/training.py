@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratch.contract import Batch, Job, Snapshot
+from scratch.errors import InvalidInput
 from scratch.layers import Array, Tensors
 from scratch.losses import Loss
 from scratch.network import Network, Parameters, Trace
@@ -51,7 +52,7 @@ def snapshot(job: Job) -> Snapshot:
 def train(job: Job) -> Iterator[Snapshot]:
     """Trains on the job's batches in turn; yields the snapshots that it asks for."""
     if job.batches is None:
-        raise ValueError("train needs job.batches")
+        raise InvalidInput("to train, a job needs batches: job.batches is None")
     network = job.network
     state = start(network, job.optimizer, job.parameters)
     for number, columns in enumerate(job.batches):

@@ -18,7 +18,7 @@ from toybox import TESTS, Toy  # noqa: E402
 from experiments.experiment import load  # noqa: E402
 
 TINY = (
-    "--depths 2 --activations tanh --inits xavier --width 8 --seeds 2 --draws 100 "
+    "--depths 2 --activations tanh --inits xavier --width 8 --seeds 2 --draws 1000 "
     "--train-depths 2 --train-steps 3 --train-width 6 --race-depths 30 --race-steps 6"
 )
 SMALL = {

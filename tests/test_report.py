@@ -118,7 +118,7 @@ def test_run_json_says_what_was_run_and_on_what(results):
     assert set(run["options"]) == set(options.__dataclass_fields__)
     assert {"numpy", "torch", "pandas", "scikit-learn"} <= set(run["versions"])
     assert run["device"] == "cpu" and run["threads"] == 1 and run["holds"] is True
-    assert re.fullmatch(r"[0-9a-f]{40}", run["git_commit"] or "0" * 40)
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", run["git_commit"] or "0" * 40)
     assert not re.search(r"\d\d:\d\d|\b20\d\d-\d\d-\d\d", json.dumps(run)), "a time of day"
 
 

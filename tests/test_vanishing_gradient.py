@@ -30,6 +30,7 @@ CLAIMS = {
     "mean field, relu",
     "the notes' rule is He's",
     "Xavier stalls at 30",
+    "He learns at 30",
 }
 PARTS = ["product", "linear", "dead", "narrow", "ratio", "depth scale", "signals", "trajectory", "training", "race"]
 CONTROL = {"measured": "measured", "predicted": "predicted", "standard_error": "error"}
@@ -195,7 +196,7 @@ def test_a_part_that_fails_is_rows_of_failures(small, part):
 def test_extreme_options_still_give_a_report(tmp_path, changed):
     """Statistics of nothing, a figure without lines: whatever the verdict, the report must be written."""
     options = {
-        "depths": (2,), "activations": ("tanh",), "inits": ("xavier",), "width": 8, "seeds": 2, "draws": 100, "train_depths": (2,),
+        "depths": (2,), "activations": ("tanh",), "inits": ("xavier",), "width": 8, "seeds": 2, "draws": 1000, "train_depths": (2,),
         "train_steps": 3, "train_width": 6, "race_depths": (30,), "race_steps": 6, "train_seeds": 2, "race_seeds": 2,
     }  # fmt: skip
     result = EXPERIMENT.run(out=str(tmp_path), **options | changed)

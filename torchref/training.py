@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from scratch.contract import Batch, Job, Snapshot
+from scratch.errors import InvalidInput
 from scratch.layers import Array
 from scratch.network import Parameters
 from torchref import conventions, losses, optimizers
@@ -105,7 +106,7 @@ def snapshot(job: Job, device: str = "cpu") -> Snapshot:
 def train(job: Job, device: str = "cpu") -> Iterator[Snapshot]:
     """Trains on the job's batches in turn; yields the snapshots that it asks for."""
     if job.batches is None:
-        raise ValueError("train needs job.batches")
+        raise InvalidInput("to train, a job needs batches: job.batches is None")
     trainee = Trainee(job, device)
     xs, ys = trainee.load(job.data)
     chosen_by_step = job.batches.reshape(len(job.batches), -1, job.batches.shape[-1])

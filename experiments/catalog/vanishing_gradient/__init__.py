@@ -16,7 +16,7 @@ from scratch import activations, initializers
 from scratch.errors import unknown
 
 TRACKED = 60  # steps over which the two implementations' parameters are followed
-STALLS = 30  # layers from which Xavier's scheme is expected to stall with ReLU: there the race is a third as long
+STALLS = 30  # layers from which Xavier's scheme is expected to stall with ReLU; at fewer both learn, He sooner
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ class Options:
     train_depths: Annotated[tuple[int, ...], arg(help="layers of the networks that are trained")] = (5, 10, 22, 30)
     train_steps: Annotated[int, arg(help="steps for which every combination is trained")] = 40
     race_depths: Annotated[tuple[int, ...], arg(help="layers at which He is raced against Xavier, ReLU")] = (22, 30)
-    race_steps: Annotated[int, arg(help="steps of that race; a third of it from 30 layers on, where Xavier stalls")] = (
-        450
-    )
+    race_steps: Annotated[int, arg(help="steps of that race")] = 450
     train_width: Annotated[int, arg(help="units in each hidden layer of the trained networks")] = 64
     train_seeds: Annotated[int, arg(help="seeds of the trained networks")] = 2
     race_seeds: Annotated[int, arg(help="seeds of the race")] = 3
@@ -73,7 +71,7 @@ class Options:
                 require(len(set(value)) == len(value), name, "different values", " ".join(map(str, value)))
             for number in value if isinstance(value, tuple) else (value,):
                 if isinstance(number, int):
-                    least = {"seeds": 2, "train_seeds": 2, "race_seeds": 2, "draws": 100}.get(name, 1)
+                    least = {"seeds": 2, "train_seeds": 2, "race_seeds": 2, "draws": 1000}.get(name, 1)
                     require(number >= least, name, f"whole numbers from {least} up", number)
         for known, chosen, kind in (
             (activations.by_name(), self.activations, "activation"),
@@ -141,10 +139,7 @@ def cells(options: Options) -> list[Cell]:
             Cell("training", run | {"activation": activation, "inits": inits}) for activation in options.activations
         ]
     race = trained | {"activation": "relu", "inits": ["xavier", "he"], "seeds": options.race_seeds}
-    for depth in sorted(options.race_depths, reverse=True):
-        found += [
-            Cell("race", race | {"depth": depth, "steps": max(1, options.race_steps // (3 if depth >= STALLS else 1))})
-        ]
+    found += [Cell("race", race | {"depth": n, "steps": options.race_steps}) for n in sorted(options.race_depths)]
     return found
 
 

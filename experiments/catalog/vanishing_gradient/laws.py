@@ -101,12 +101,12 @@ def law_claims(laws: pd.DataFrame) -> list[Claim]:
             statement="A linear network of width 10 shrinks signal and gradient with depth, even where E‖h‖² is kept (n·Var W = 1).",
             source="derived: each layer multiplies ‖h‖² by χ²_n/n; E log = ln(2/n) + ψ(n/2)",
             basis=EXACT,
-            control="what keeps the mean keeps the log",
+            control="0: what keeps E‖h‖² also keeps E log ‖h‖²",
             comparisons=of("linear", "mean", "lecun"),
         ),
         Claim(
             name="deep linear, spread",
-            statement="The log size of that signal and gradient spreads by ψ′(n/2) a layer.",
+            statement="In a deep linear network the log size of signal and gradient spreads by ψ′(n/2) a layer.",
             source="derived: Var log χ²_n = ψ′(n/2)",
             basis=EXACT,
             control="the spread of one layer",
@@ -130,7 +130,7 @@ def law_claims(laws: pd.DataFrame) -> list[Claim]:
         ),
         Claim(
             name="narrow ReLU, spread",
-            statement="The log size of that signal spreads with every layer.",
+            statement="In a narrow ReLU network the log size of the signal spreads with every layer.",
             source="derived as above",
             basis=EXACT,
             control="the spread of one layer",
@@ -138,7 +138,7 @@ def law_claims(laws: pd.DataFrame) -> list[Claim]:
         ),
         Claim(
             name="born dead",
-            statement="Narrow deep ReLU networks are born dead with probability 1 − (1 − 2⁻ⁿ)^L: their gradient is exactly 0.",
+            statement="Narrow deep ReLU networks are born dead, for one input, with probability 1 − (1 − 2⁻ⁿ)^L: gradient exactly 0.",
             source="derived: a layer is dead if n signs are negative",
             basis="Exact law; binomial standard error.",
             control="one layer's 2⁻ⁿ, whatever the depth",
@@ -154,7 +154,7 @@ def law_claims(laws: pd.DataFrame) -> list[Claim]:
         ),
         Claim(
             name="depth scale, ordered",
-            statement="Tanh with σ_w² = 1.3, σ_b² = 0.05: log ‖gradient‖² falls by −ln χ₁ a layer on its way down.",
+            statement="Tanh with σ_w² = 1.3, σ_b² = 0.05: log ‖gradient‖² changes by ln χ₁ < 0 a layer on its way down.",
             source="Schoenholz 2017, χ₁ at the fixed point q* of Poole 2016",
             basis=MEAN_FIELD,
             control="ln σ_w²: the weights without the slope of tanh",
@@ -162,7 +162,7 @@ def law_claims(laws: pd.DataFrame) -> list[Claim]:
         ),
         Claim(
             name="depth scale, chaotic",
-            statement="Tanh with σ_w² = 2.5, σ_b² = 0.05: it grows by ln χ₁ a layer, the gradient explodes.",
+            statement="Tanh with σ_w² = 2.5, σ_b² = 0.05: log ‖gradient‖² grows by ln χ₁ > 0 a layer on its way down, it explodes.",
             source="Schoenholz 2017, χ₁ at the fixed point q* of Poole 2016",
             basis=MEAN_FIELD,
             control="ln σ_w²: the weights without the slope of tanh",

@@ -68,7 +68,9 @@ def dead(*, width: int, depth: int, draws: int, device: str, dtype: str) -> Tabl
     job = exact_job(Network(hidden(activations.ReLU(), width, depth), width), draws, dtype, initializers.he)
 
     def share(shot: Snapshot) -> dict[str, list[Array]]:
-        return {"dead": [np.all(h == 0, axis=(-2, -1)).astype(float) for h in shot.outputs[1::2]]}
+        silent = [np.all(h == 0, axis=(-2, -1)) for h in shot.outputs[1::2]]
+        silent[-1] &= np.all(shot.gradients[0]["W"] == 0, axis=(-2, -1))  # dead: no signal up and no gradient down
+        return {"dead": [found.astype(float) for found in silent]}
 
     return laws("dead", f"width {width}", job, device, share)
 
@@ -167,7 +169,7 @@ def training(
 def trajectory(*, activation: str, depth: int, width: int, steps: int, data: str, device: str, dtype: str) -> Tables:
     """How far the parameters of the two implementations drift apart while each trains alone."""
     job = trained_job(
-        activation, ["xavier", "he"], depth, width, steps, 1, data, dtype, looks(steps, min(10, steps // 2))
+        activation, ["xavier", "he"], depth, width, steps, 1, data, dtype, looks(steps, max(1, min(10, steps // 2)))
     )
     ours, theirs = (list(backend.train(job)) for backend in backends(device).values())
     found = agreement.trajectory(job, ours, theirs, generator(0, "shadows"))

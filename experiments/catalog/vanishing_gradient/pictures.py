@@ -71,7 +71,9 @@ def by_layer(layers: pd.DataFrame, what: str) -> Figure:
 
 
 def gradient_by_depth(ratios: pd.DataFrame) -> Figure:
-    """The first hidden layer's gradient against the last's, for every depth: straight lines, so a factor for every layer."""
+    """The first hidden layer's gradient against the last's, for every depth: straight where each layer multiplies by the
+    same factor, bent for tanh with n·Var W near 1, where the factor tends to 1 as the signal shrinks.
+    """
     names, inits = list(ratios.activation.unique()), list(ratios.init.unique())
     figure, axes = panels(names)
     for ax, activation in zip(axes, names, strict=True):
@@ -119,8 +121,9 @@ def born_dead(laws: pd.DataFrame) -> Figure:
 
 def trained(reached: pd.DataFrame) -> Figure:
     """Test accuracy after the same few steps of training (SGD with momentum), by init scheme and number of layers, mean
-    over the seeds of scratch. Where a row falls to the share of guessing, training stalls; a scheme repairs it that keeps
-    the gradient's size for that activation (tables/stalls.csv names the depth for each combination).
+    over the seeds of scratch. Cells at the share of guessing have not begun to learn in these steps (tables/stalls.csv
+    names the depth for each combination); some of them begin later, as the race shows, and the schemes that keep the
+    gradient's size for their activation begin first.
     """
     chosen = reached[(reached.quantity == "accuracy") & (reached.backend == "scratch")]
     names, inits, depths = list(chosen.activation.unique()), list(chosen.init.unique()), sorted(chosen.depth.unique())
