@@ -301,3 +301,37 @@ def test_the_table_shows_the_worst_layer():
     frame = agreement.table(found, "a part", "a condition")
     assert len(frame) == 4 and set(frame.layer) == {3} and np.allclose(frame.ratio, 0.3)
     assert set(frame.part) == {"a part"} and set(frame.condition) == {"a condition"}
+
+
+def diverging():
+    """A linear network whose squared error a huge learning rate sends to infinity and NaN within a few steps."""
+    job = helpers.job("squared", helpers.ACTIVATIONS["identity"](), steps=12, snapshots=tuple(range(13)), rate=50.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return job, list(ours.train(job)), list(theirs.train(job))
+
+
+def test_a_trajectory_ends_where_both_diverge():
+    """NaN against NaN is no disagreement of implementations: both did what the learning rate asked for."""
+    job, mine, other = diverging()
+    finite = [s.step for s in mine if all(np.isfinite(a).all() for named in s.parameters for a in named.values())]
+    assert 0 < len(finite) < len(mine), "the job must diverge, though not at once"
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = agreement.trajectory(job, mine, other, generator(0, "shadows"))
+    assert max(d.step for d in found) <= finite[-1] and not any(np.isnan(d.difference) for d in found)
+
+
+def test_one_that_diverges_alone_disagrees():
+    """Ending at the first NaN of either would hide the bug that caused it."""
+    job = helpers.job("squared", helpers.ACTIVATIONS["tanh"](), steps=4, snapshots=(0, 2, 4))
+    mine, other = list(ours.train(job)), list(theirs.train(job))
+    broken = tuple({name: a * np.nan for name, a in named.items()} for named in other[1].parameters)
+    other[1] = replace(other[1], parameters=broken)
+    assert worst(agreement.trajectory(job, mine, other, generator(0, "shadows"))) == np.inf
+
+
+def test_every_other_shadow_moves_all_units_alike():
+    """Units that are copies round alike: shadows that all move independently average that away."""
+    moved = agreement._jitter(np.ones((5, 2, 6, 7)), 0.1, generator(0, "jitter"))
+    assert (moved[0] == 1).all() and set(np.unique(moved[1:].round(12))) == {0.9, 1.1}
+    assert (moved[2] == moved[2][:, :1]).all() and (moved[4] == moved[4][:, :1]).all()
+    assert not (moved[1] == moved[1][:, :1]).all() and not (moved[3] == moved[3][:, :1]).all()

@@ -203,3 +203,10 @@ def test_the_claim_is_not_changed():
     before = one.comparisons.copy()
     judge([one])
     pd.testing.assert_frame_equal(one.comparisons, before)
+
+
+def test_a_claim_with_nothing_to_compare_is_listed_as_not_tested():
+    """Left out silently, a run in which half of the claims had no data would look as good as one in which they hold."""
+    empty = pd.DataFrame(columns=["backend", "condition", "measured", "standard_error", "predicted"])
+    claims, comparisons = judge([Claim("none", "s", "t", "u", "v", empty)])
+    assert list(claims.verdict) == ["not tested"] and list(claims.claim) == ["none"] and comparisons.empty

@@ -7,6 +7,7 @@ import math
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 
 import pandas as pd
@@ -235,3 +236,24 @@ def test_numbers_are_short(value, shown):
 def test_infinity_is_a_number_too(value):
     """z is infinite where nothing was measured: a report of a failed claim that is never written."""
     assert report.number(value).startswith("-" if value < 0 else ("inf", "∞")) or report.number(value) == "−∞"
+
+
+@pytest.mark.parametrize("changed, suffix", [("", ""), (" M scratch/layers.py", "-dirty")])
+def test_the_commit_says_whether_the_code_was_changed(monkeypatch, changed, suffix):
+    """A clean commit named for results that an edited tree made."""
+
+    def git(words, **options):
+        return subprocess.CompletedProcess(words, 0, stdout=changed if "status" in words else "abc\n")
+
+    monkeypatch.setattr(report.subprocess, "run", git)
+    assert report.git_commit() == "abc" + suffix
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    """A run on a machine without git would end in a traceback after all its work."""
+
+    def absent(words, **options):
+        raise FileNotFoundError(words[0])
+
+    monkeypatch.setattr(report.subprocess, "run", absent)
+    assert report.git_commit() is None

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from experiments import data, store, theory
+from experiments.catalog.vanishing_gradient import analysis
 from experiments.claims import judge
 from experiments.experiment import load
 from experiments.sweep import Failure, assemble
@@ -275,3 +276,28 @@ def test_the_default_run_gives_the_committed_tables(tmp_path):
             )
             theirs, ours = theirs[columns], ours[columns]
         pd.testing.assert_frame_equal(ours, theirs, check_exact=False, rtol=1e-6, atol=1e-9, obj=path.name)
+
+
+def test_stalls_names_the_first_depth_that_gains_nothing():
+    """Any depth that learns, or the deepest instead of the first."""
+    losses = {2: 0.4, 5: 2.29, 9: 2.31}
+    rows = [
+        {"part": "training", "quantity": "loss", "activation": "relu", "init": init, "backend": "scratch", "depth": n,
+         "mean": loss if init == "xavier" else 1.0}
+        for init in ("xavier", "he") for n, loss in losses.items()
+    ]  # fmt: skip
+    found = analysis.stalls(pd.DataFrame(rows), guessing=2.3).set_index("init").from_depth
+    assert found["xavier"] == 5 and np.isnan(found["he"])
+
+
+def test_a_network_that_never_starts_fails_the_race_and_is_named():
+    """A mean over those that started would hide it; a bare NaN would look like a fault."""
+    rows = [
+        {"depth": 9, "init": init, "backend": backend, "seed": seed, "step": step}
+        for backend in ("scratch", "torchref")
+        for init, steps in {"xavier": (90.0, np.nan, 80.0), "he": (10.0, 11.0, 12.0)}.items()
+        for seed, step in enumerate(steps)
+    ]
+    claim = analysis.sooner_claim(9, pd.DataFrame(rows), {"condition": "9 layers, 99 steps"})
+    verdict = judge([claim])[0].iloc[0]
+    assert verdict.verdict == "fails" and "not every network began to learn" in verdict.condition
