@@ -40,11 +40,11 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     verdicts, details = [], []
     for claim in claims:
-        if claim.comparisons.empty:
-            verdicts.append({"claim": claim.name, "statement": claim.statement, "test": claim.test, "condition": "nothing to compare",
-                             "verdict": NOT_TESTED, "control": claim.control, "source": claim.source, "basis": claim.basis,
-                             "comparisons": 0})  # fmt: skip
-            continue  # its cells failed, or the options leave it nothing to compare
+        said = {"claim": claim.name, "statement": claim.statement, "test": claim.test}
+        known = {"control": claim.control, "source": claim.source, "basis": claim.basis}
+        if claim.comparisons.empty:  # its cells failed, or the options leave it nothing to compare
+            verdicts.append(said | {"condition": "nothing to compare", "comparisons": 0, "verdict": NOT_TESTED} | known)
+            continue
         table = _scored(claim)
         limit = _limit(table.groupby("backend").size().max())
         worst = {backend: rows.loc[rows.z.abs().idxmax()] for backend, rows in table.groupby("backend")}
@@ -56,10 +56,8 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
         caught = bool((table.groupby("backend").control_z.apply(lambda z: z.abs().max()) > limit).all())
         verdict = "holds" if holds and caught else ("fails" if not holds else "control passes")
         verdicts.append(
-            {
-                "claim": claim.name,
-                "statement": claim.statement,
-                "test": claim.test,
+            said
+            | {
                 "condition": leading.condition,
                 "predicted": leading.predicted,
                 **{backend: row.measured for backend, row in shown.items()},
@@ -71,9 +69,8 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "control": claim.control,
                 "control_z": table.control_z.abs().max(),
                 "verdict": verdict,
-                "source": claim.source,
-                "basis": claim.basis,
             }
+            | known
         )
         details.append(table.assign(claim=claim.name))
     columns = None if verdicts else ["claim", "verdict"]

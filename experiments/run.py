@@ -93,12 +93,13 @@ def parse(experiment: Experiment, arguments: list[str]) -> tuple[Any, Running]:
 
 def run(experiment: Experiment, options: Any, out: Path, running: Running) -> int:
     from experiments import sweep
+    from experiments.claims import NOT_TESTED
 
     jobs = running.jobs or sweep.default_jobs()
     result = sweep.run(experiment, options, out=out, jobs=jobs, fresh=running.fresh)
     claims, failed = result.claims, len(result.tables["failures"])
-    untested = (claims.verdict == "not tested").sum()
-    for row in claims[~claims.verdict.isin(["holds", "not tested"])].itertuples():
+    untested = (claims.verdict == NOT_TESTED).sum()
+    for row in claims[~claims.verdict.isin(["holds", NOT_TESTED])].itertuples():
         seen = f"predicted {row.predicted:.6g}, scratch {row.scratch:.6g}, torchref {row.torchref:.6g}"
         print(f"{row.verdict}: {row.claim} ({row.condition}): {seen}")
     if (claims.verdict == "control passes").any():

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.claims import NOT_TESTED
 from experiments.experiment import Analysis, Cell, Experiment, Plot, Tables
 from experiments.store import Store
 from scratch.errors import InvalidInput
@@ -49,9 +50,9 @@ class Result:
 
     @property
     def holds(self) -> bool:
-        """Every claim holds, both implementations agree everywhere, no cell failed."""
+        """Every claim that could be tested holds, both implementations agree everywhere, no cell failed."""
         return bool(
-            self.claims.verdict.isin(["holds", "not tested"]).all() and self.agrees and self.tables["failures"].empty
+            self.claims.verdict.isin(["holds", NOT_TESTED]).all() and self.agrees and self.tables["failures"].empty
         )
 
     @property
