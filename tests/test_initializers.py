@@ -1,48 +1,88 @@
-"""Each scheme's law and scale, against what its docstring says; statistics at four standard errors."""
+"""Each scheme's law and scale, against what its docstring says and what PyTorch draws; statistics at four standard errors."""
 
 from __future__ import annotations
 
 import inspect
+import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
+from torch.nn import functional
 
 from experiments import theory
 from experiments.randomness import generator
-from scratch import Dense, Network, Tanh, initializers
+from scratch import Dense, InvalidInput, Network, ReLU, Tanh, initializers
+from scratch.layers import Dropout, Residual
+from scratch.normalization import BatchNorm
+from torchref import initializers as twins
 
 SHAPE = (150, 400)  # (n_out, n_in): far from square, so that the two fans cannot be confused
 SCHEMES = initializers.by_name()
 VARIANCES = {  # of one weight, written out from the papers for this shape
+    "normal": 1,
     "small_normal": 1e-4,
+    "truncated_normal": stats.truncnorm(-2, 2).var(),
     "standard": 1 / 1200,
     "lecun": 1 / 400,
+    "lecun_uniform": 1 / 400,
     "xavier": 2 / 550,
+    "xavier_uniform": 2 / 550,
     "he": 2 / 400,
+    "he_uniform": 2 / 400,
     "notes": 2 / 400,
     "orthogonal": 1 / 400,
+}
+SHIFTED = {
+    "zeros",
+    "ones",
+    "constant",
+    "identity",
+    "uniform",
+}  # not random, or not of mean zero: no theory but for zeros
+UNIFORM = ["standard", "lecun_uniform", "xavier_uniform", "he_uniform"]
+# variance of w² over (Var w)²: 2 for a Gaussian, 4/5 for a uniform; an orthogonal matrix has Σw² fixed
+SQUARES = {
+    "orthogonal": 0.0,
+    "truncated_normal": stats.truncnorm(-2, 2).stats("k") + 2,
+    **dict.fromkeys(UNIFORM, 0.8),
 }
 FOUR_SIGMA = 2 * stats.norm.sf(4)
 
 
-def draw(name, shape=SHAPE, seed=0):
-    return SCHEMES[name](generator(seed, "draws"), shape)
+def draw(name, shape=SHAPE, seed=0, **options):
+    return SCHEMES[name](generator(seed, "draws"), shape, **options)
+
+
+def drawn_by_torch(name, shape=SHAPE, **options):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return getattr(twins, name)(torch.empty(shape, dtype=torch.float64), **options).numpy()
 
 
 def test_every_scheme_is_known_here():
     """A scheme whose law nobody checks; a helper that passes for a scheme; mean-field theory without its variance."""
-    assert set(SCHEMES) == set(VARIANCES) | {"zeros", "constant"}
+    assert set(SCHEMES) == set(VARIANCES) | SHIFTED
     assert set(theory.VARIANCES) == set(VARIANCES) | {"zeros"}
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_twin_takes_the_same_options(name):
+    """An option or a default of one side alone; an option that could be taken for another by its position."""
+    first, second, *mine = inspect.signature(SCHEMES[name]).parameters.values()
+    _, *theirs = inspect.signature(getattr(twins, name)).parameters.values()
+    assert (first.name, second.name) == ("generator", "shape")
+    assert [(p.name, p.kind, p.default) for p in mine] == [(p.name, p.kind, p.default) for p in theirs]
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in mine)
 
 
 @pytest.mark.parametrize("name", VARIANCES)
 def test_variance(name):
     """A lost factor 2, the wrong fan, a standard deviation taken for a variance."""
     w = draw(name)
-    # variance of a mean square: 2s⁴/n for a Gaussian, 4s⁴/5n for a uniform; exactly 1/max(n) for an orthogonal matrix
-    squares = {"orthogonal": 0.0, "standard": 0.8}.get(name, 2.0)
-    assert abs((w**2).mean() - VARIANCES[name]) <= VARIANCES[name] * (4 * np.sqrt(squares / w.size) + 1e-13)
+    error = np.sqrt(SQUARES.get(name, 2.0) / w.size)
+    assert abs((w**2).mean() - VARIANCES[name]) <= VARIANCES[name] * (4 * error + 1e-13)
     assert abs(w.mean()) <= 4 * np.sqrt(VARIANCES[name] / w.size)
 
 
@@ -56,17 +96,79 @@ def test_theory_knows_the_variance(name, shape):
     assert abs(squares.mean() - theory.VARIANCES[name](*shape)) <= 4 * error + 1e-14
 
 
-@pytest.mark.parametrize("name", ["small_normal", "lecun", "xavier", "he", "notes"])
-def test_gaussian_law(name):
-    """The right variance from the wrong distribution."""
-    assert stats.kstest(draw(name).ravel() / np.sqrt(VARIANCES[name]), "norm").pvalue > FOUR_SIGMA
+def test_theory_knows_the_truncated_variance_to_its_digits():
+    """The number that stands there, beside scipy's."""
+    assert theory.VARIANCES["truncated_normal"](3, 7) == pytest.approx(VARIANCES["truncated_normal"], rel=1e-14)
 
 
-def test_uniform_law():
-    """Bounds off, or a Gaussian of the same variance."""
-    w = draw("standard").ravel() * np.sqrt(SHAPE[1])
-    assert abs(w).max() <= 1
-    assert stats.kstest(w, "uniform", (-1, 2)).pvalue > FOUR_SIGMA
+def normal(mean, variance):
+    return stats.norm(mean, np.sqrt(variance))
+
+
+def uniform(variance):
+    return stats.uniform(-np.sqrt(3 * variance), 2 * np.sqrt(3 * variance))
+
+
+def truncated(mean, std, low, high):
+    return stats.truncnorm((low - mean) / std, (high - mean) / std, mean, std)
+
+
+LAWS = [  # scheme, options, the law of one weight given (n_out, n_in)
+    ("small_normal", {}, lambda o, i: normal(0, 1e-4)),
+    ("standard", {}, lambda o, i: uniform(1 / (3 * i))),
+    ("lecun", {}, lambda o, i: normal(0, 1 / i)),
+    ("lecun_uniform", {}, lambda o, i: uniform(1 / i)),
+    ("notes", {}, lambda o, i: normal(0, 2 / i)),
+    ("normal", {}, lambda o, i: normal(0, 1)),
+    ("normal", {"mean": 0.3, "std": 0.02}, lambda o, i: normal(0.3, 0.02**2)),
+    ("uniform", {}, lambda o, i: stats.uniform(0, 1)),
+    ("uniform", {"low": -0.3, "high": 0.1}, lambda o, i: stats.uniform(-0.3, 0.4)),
+    ("truncated_normal", {}, lambda o, i: truncated(0, 1, -2, 2)),
+    # by normal draws, cut on one side; by uniform draws: narrow, in the upper tail, in the lower tail
+    ("truncated_normal", {"mean": 0.1, "std": 0.2, "low": 0.0}, lambda o, i: truncated(0.1, 0.2, 0, 2)),
+    ("truncated_normal", {"mean": 0.2, "low": -0.1, "high": 0.7}, lambda o, i: truncated(0.2, 1, -0.1, 0.7)),
+    ("truncated_normal", {"std": 0.5, "low": 1.0, "high": 3.0}, lambda o, i: truncated(0, 0.5, 1, 3)),
+    ("truncated_normal", {"std": 0.5, "low": -1.5, "high": -1.0}, lambda o, i: truncated(0, 0.5, -1.5, -1)),
+    ("xavier", {}, lambda o, i: normal(0, 2 / (o + i))),
+    ("xavier", {"gain": 1.7}, lambda o, i: normal(0, 1.7**2 * 2 / (o + i))),
+    ("xavier_uniform", {}, lambda o, i: uniform(2 / (o + i))),
+    ("xavier_uniform", {"gain": 0.6}, lambda o, i: uniform(0.36 * 2 / (o + i))),
+    ("he", {}, lambda o, i: normal(0, 2 / i)),
+    ("he", {"mode": "fan_out"}, lambda o, i: normal(0, 2 / o)),
+    ("he", {"nonlinearity": "leaky_relu", "slope": 0.5}, lambda o, i: normal(0, 1.6 / i)),
+    ("he", {"nonlinearity": "tanh", "mode": "fan_out", "slope": 3.0}, lambda o, i: normal(0, 25 / 9 / o)),
+    ("he_uniform", {}, lambda o, i: uniform(2 / i)),
+    ("he_uniform", {"mode": "fan_out", "nonlinearity": "selu"}, lambda o, i: uniform(9 / 16 / o)),
+    ("he_uniform", {"nonlinearity": "leaky_relu", "slope": 0.5}, lambda o, i: uniform(1.6 / i)),
+]
+
+
+BOTH = [law for law in LAWS if law[2](*SHAPE).std() != law[2](*SHAPE[::-1]).std()]  # the fans make a difference
+CASES = [(SHAPE, *law) for law in LAWS] + [(SHAPE[::-1], *law) for law in BOTH]
+
+
+@pytest.mark.parametrize("shape, name, options, law", CASES, ids=[f"{c[1]} {c[2]} {c[0]}" for c in CASES])
+def test_law(shape, name, options, law):
+    """The right variance from the wrong distribution; an option that is ignored; a fan mistaken, here or in the twin."""
+    expected = law(*shape)
+    mean, variance, kurtosis = expected.stats("mvk")
+    low, high = expected.support()
+    for w in (draw(name, shape, **options), drawn_by_torch(name, shape, **options)):
+        w = w.ravel()
+        # bounds are products of a few roundings of their own
+        slack = 4 * np.finfo(float).eps * max(abs(w))
+        assert low - slack <= w.min() and w.max() <= high + slack
+        assert abs(w.mean() - mean) <= 4 * np.sqrt(variance / w.size)
+        assert abs(w.var() / variance - 1) <= 4 * np.sqrt((kurtosis + 2) / w.size)
+        assert stats.kstest(w, expected.cdf).pvalue > FOUR_SIGMA
+
+
+def test_every_option_is_moved_from_its_default():
+    """A new option whose effect no law above shows."""
+    tried = {(name, option) for name, options, _ in LAWS for option in options}
+    tried |= {("constant", "value"), ("orthogonal", "gain")}  # below
+    assert tried >= {(name, option) for name, f in SCHEMES.items() for option in [*inspect.signature(f).parameters][2:]}
+    assert {name for name, _, _ in LAWS} == set(SCHEMES) - {"zeros", "ones", "constant", "identity", "orthogonal"}
 
 
 @pytest.mark.parametrize("name", VARIANCES)
@@ -78,17 +180,99 @@ def test_weights_are_uncorrelated(name):
         assert abs(products.mean()) <= 4 / np.sqrt(products.size)
 
 
-@pytest.mark.parametrize("name, value", [("zeros", 0.0), ("constant", 0.1)])
-def test_constants(name, value):
+@pytest.mark.parametrize("options", [{"low": -0.1, "high": 0.3}, {"low": -0.5}], ids=["uniform", "normal"])
+def test_redrawn_weights_are_uncorrelated(options):
+    """Replacements put in the wrong places, or one for all."""
+    w = draw("truncated_normal", **options)
+    assert len(np.unique(w)) == w.size
+    z = (w - w.mean()) / w.std()
+    for a, b in ((z[:-1], z[1:]), (z[:, :-1], z[:, 1:])):
+        assert abs((a * b).mean()) <= 4 / np.sqrt(a.size)
+
+
+@pytest.mark.parametrize("low, high", [(10, 10.1), (-10.1, -10)])
+def test_truncated_normal_reaches_far_tails(low, high):
+    """Φ(10) = 1 in floating point: a share of draws worked out there would be 0. (PyTorch warns, and draws.)"""
+    w = draw("truncated_normal", low=low, high=high).ravel()
+    assert stats.kstest(w, stats.truncnorm(low, high).cdf).pvalue > FOUR_SIGMA
+
+
+def test_truncated_draws_keep_their_bounds_under_rounding():
+    """mean + std·z an ulp outside; a bound at infinity, on either side."""
+    low, high = 0.3, 0.3 + 1e-13  # 470 values of z apart: more than 100 of 60 000 draws are a bound's
+    assert -0.9 + 1.9 * ((low + 0.9) / 1.9) < low
+    w = draw("truncated_normal", mean=-0.9, std=1.9, low=low, high=high)
+    assert w.min() >= low and w.max() <= high and len(np.unique(w)) > 300
+    for sign in (1, -1):
+        low, high = sorted((sign * 0.5, sign * math.inf))
+        w = sign * draw("truncated_normal", low=low, high=high).ravel()
+        assert stats.kstest(w, stats.truncnorm(0.5, np.inf).cdf).pvalue > FOUR_SIGMA
+
+
+@pytest.mark.parametrize(
+    "name, options, value",
+    [
+        ("zeros", {}, 0.0),
+        ("ones", {}, 1.0),
+        ("constant", {}, 0.1),
+        ("constant", {"value": -3}, -3.0),
+    ],
+)
+def test_constants(name, options, value):
     """A symmetric start that is not symmetric."""
-    assert np.array_equal(draw(name), np.full(SHAPE, value))
+    for w in (draw(name, **options), drawn_by_torch(name, **options)):
+        assert w.dtype == np.float64 and np.array_equal(w, np.full(SHAPE, value))
 
 
-@pytest.mark.parametrize("name", ["xavier", "he", "notes", "lecun"])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 5), (5, 2), (4, 2, 3), (2, 2, 3, 2)], ids=str)
+def test_identity(shape):
+    """Ones of one member only, or memory that the members of a stack share."""
+    w = draw("identity", shape)
+    assert w.shape == shape and w.flags.writeable and w.flags.c_contiguous
+    expected = drawn_by_torch("identity", shape[-2:])
+    for at in np.ndindex(shape[:-2]):
+        assert np.array_equal(w[at], expected)
+    assert w.sum() == math.prod(shape[:-2]) * min(shape[-2:])
+    w[..., 0, 1] = 7
+    assert (w == 7).sum() == math.prod(shape[:-2])
+
+
+@pytest.mark.parametrize("name", ["normal", "xavier", "he", "notes", "lecun"])
 def test_gaussian_schemes_draw_the_same_numbers(name):
     """Comparing two schemes on different draws: a race between seeds, not schemes."""
     # four roundings: two scales, two products
     np.testing.assert_allclose(draw(name) / np.sqrt(VARIANCES[name]), draw("small_normal") / 0.01, rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", UNIFORM)
+def test_uniform_schemes_draw_the_same_numbers(name):
+    """The same for the uniform law."""
+    expected = draw("uniform", low=-1, high=1)
+    np.testing.assert_allclose(draw(name) / np.sqrt(3 * VARIANCES[name]), expected, rtol=1e-15)
+
+
+def test_truncated_normal_keeps_the_normal_draws_that_fit():
+    """Redrawing all for the sake of some."""
+    w, untouched = draw("truncated_normal"), draw("normal")
+    inside = abs(untouched) <= 2
+    assert np.array_equal(w[inside], untouched[inside]) and 0 < (~inside).sum() < 0.06 * w.size
+
+
+BITS = {
+    "small_normal": lambda g, o, i: g.standard_normal((o, i)) * 0.01,
+    "standard": lambda g, o, i: g.uniform(-1, 1, (o, i)) / np.sqrt(i),
+    "lecun": lambda g, o, i: g.standard_normal((o, i)) * np.sqrt(1 / i),
+    "xavier": lambda g, o, i: g.standard_normal((o, i)) * np.sqrt(2 / (i + o)),
+    "he": lambda g, o, i: g.normal(0, np.sqrt(2 / i), (o, i)),
+    "notes": lambda g, o, i: g.standard_normal((o, i)) * np.sqrt(2 / i),
+}
+
+
+@pytest.mark.parametrize("name", BITS)
+def test_committed_results_rest_on_these_bits(name):
+    """An option that changes the default's last bit, such as (√2)²/n for 2/n."""
+    for shape in (SHAPE, (13, 7), (1, 3)):
+        assert np.array_equal(draw(name, shape), BITS[name](generator(0, "draws"), *shape))
 
 
 def test_notes_are_he_bit_for_bit():
@@ -97,15 +281,16 @@ def test_notes_are_he_bit_for_bit():
     assert not np.array_equal(draw("notes"), draw("notes", seed=1))
 
 
+@pytest.mark.parametrize("gain", [1.0, 0.3])
 @pytest.mark.parametrize("shape", [(5, 5), (8, 3), (3, 8), (2, 3, 6, 4), (2, 4, 6)], ids=str)
-def test_orthogonal(shape):
+def test_orthogonal(shape, gain):
     """Orthonormal rows where columns are fewer, a stack that shares one matrix, a scale."""
-    w = draw("orthogonal", shape)
+    w = draw("orthogonal", shape, gain=gain)
     assert w.shape == shape and w.flags.c_contiguous
-    gram = w @ w.mT if shape[-2] <= shape[-1] else w.mT @ w
-    np.testing.assert_allclose(
-        gram, np.broadcast_to(np.eye(min(shape[-2:])), gram.shape), rtol=0, atol=2e-15 * max(shape[-2:])
-    )
+    for matrices in (w, drawn_by_torch("orthogonal", shape[-2:], gain=gain)):
+        gram = matrices @ matrices.mT if shape[-2] <= shape[-1] else matrices.mT @ matrices
+        expected = np.broadcast_to(gain**2 * np.eye(min(shape[-2:])), gram.shape)
+        np.testing.assert_allclose(gram, expected, rtol=0, atol=gain**2 * 2e-15 * max(shape[-2:]))
     flat = w.reshape(-1, shape[-2] * shape[-1])
     assert len(np.unique(flat, axis=0)) == len(flat)
 
@@ -122,10 +307,66 @@ def test_orthogonal_is_uniform():
 @pytest.mark.parametrize("name", SCHEMES)
 def test_schemes_take_stacks_and_are_reproducible(name):
     """A scheme that reads its fans from the leading axes, or randomness from elsewhere."""
-    w = draw(name, (2, 3, *SHAPE[:1], 5))
-    assert w.shape == (2, 3, SHAPE[0], 5) and w.dtype == np.float64
-    assert np.array_equal(w, draw(name, (2, 3, *SHAPE[:1], 5)))
-    assert list(inspect.signature(SCHEMES[name]).parameters) == ["generator", "shape"]
+    shape = (2, 3, SHAPE[0], 5)
+    w = draw(name, shape)
+    assert w.shape == shape and w.dtype == np.float64
+    assert np.array_equal(w, draw(name, shape))
+    if name in VARIANCES:
+        spread = 4 * np.sqrt(SQUARES.get(name, 2.0) / w[0, 0].size) + 1e-13
+        for member in w.reshape(-1, *shape[-2:]):
+            assert abs((member**2).mean() / theory.VARIANCES[name](*shape[-2:]) - 1) <= spread
+        assert len({member.tobytes() for member in w.reshape(-1, *shape[-2:])}) == 6
+
+
+@pytest.mark.parametrize("name, options, law", LAWS, ids=[f"{name} {options}" for name, options, _ in LAWS])
+def test_a_stack_of_one_is_its_member(name, options, law):
+    """An option that takes its fan from a leading axis."""
+    assert np.array_equal(draw(name, (1, 1, 13, 7), **options)[0, 0], draw(name, (13, 7), **options))
+
+
+GAINS = {"linear": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": 2**0.5, "leaky_relu": (2 / 1.0001) ** 0.5, "selu": 3 / 4}
+
+
+@pytest.mark.parametrize("name", GAINS)
+def test_gain(name):
+    """A factor not squared, or not taken the root of; PyTorch's are one rounding away, for 25/9 is none of ours."""
+    assert initializers.gain(name) == pytest.approx(GAINS[name], rel=3e-16)
+    assert initializers.gain(name) == pytest.approx(twins.gain(name), rel=3e-16)
+    assert initializers.gain(name, 0.7) == pytest.approx(twins.gain(name, 0.7), rel=3e-16)
+    assert (initializers.gain(name, 0.7) == initializers.gain(name)) == (name != "leaky_relu")
+
+
+NAN, INF = math.nan, math.inf
+BAD = [
+    ("constant", {"value": INF}, r"constant\(value=inf\): must be finite"),
+    ("normal", {"mean": NAN}, r"normal\(mean=nan\): must be finite"),
+    ("normal", {"std": 0.0}, r"normal\(std=0.0\): must be positive and finite"),
+    ("normal", {"std": INF}, r"normal\(std=inf\)"),
+    ("uniform", {"low": 2.0}, r"uniform\(low=2.0, high=1.0\): low must not be above high"),
+    ("uniform", {"high": INF}, r"uniform\(low=0.0, high=inf\): .* both finite"),
+    ("uniform", {"low": NAN}, r"uniform\(low=nan, high=1.0\)"),
+    ("truncated_normal", {"mean": INF}, r"truncated_normal\(mean=inf\)"),
+    ("truncated_normal", {"std": -1.0}, r"truncated_normal\(std=-1.0\)"),
+    ("truncated_normal", {"low": 2.0}, "low=2.0, high=2.0.: low must be below high"),
+    ("truncated_normal", {"high": NAN}, "low must be below high"),
+    ("truncated_normal", {"mean": 1e20}, "low must be below high, by more than rounding"),
+    ("truncated_normal", {"low": 5.0, "high": 1e6}, "fewer than one draw in 10 000"),
+    ("truncated_normal", {"low": -200.0, "high": -100.0}, "fewer than one draw in 10 000"),
+    ("truncated_normal", {"low": 30.0, "high": INF}, "fewer than one draw in 10 000"),
+    ("xavier", {"gain": 0.0}, r"xavier\(gain=0.0\): must be positive and finite"),
+    ("xavier_uniform", {"gain": NAN}, r"xavier_uniform\(gain=nan\)"),
+    ("orthogonal", {"gain": -1.0}, r"orthogonal\(gain=-1.0\)"),
+    ("he", {"mode": "fanout"}, "no mode 'fanout'. Did you mean 'fan_out'?"),
+    ("he", {"nonlinearity": "leakyrelu"}, "no gain for the nonlinearity 'leakyrelu'. Did you mean 'leaky_relu'?"),
+    ("he_uniform", {"slope": NAN}, r"gain\(slope=nan\): must be finite"),
+]
+
+
+@pytest.mark.parametrize("name, options, message", BAD, ids=[f"{name} {options}" for name, options, _ in BAD])
+def test_bad_options_are_refused(name, options, message):
+    """Weights that are all NaN, a loop without end, a misspelt name that means the default."""
+    with pytest.raises(InvalidInput, match=message):
+        draw(name, **options)
 
 
 def test_initialize_draws_each_layer_from_its_own_stream():
@@ -144,3 +385,166 @@ def test_initialize_draws_each_layer_from_its_own_stream():
         assert np.array_equal(p[k]["b"], np.zeros((*shape[:-1], 1)))
     q = Network(built, 5).initialize(initializers.zeros, streams, initializers.constant)
     assert np.array_equal(q[0]["W"], np.zeros((4, 5))) and np.array_equal(q[0]["b"], np.full((4, 1), 0.1))
+
+
+INSIDE = (Dense(4), Tanh(), Dropout(0.4), Dense(6, bias=False))
+NETWORKS = {
+    "plain": Network((Dense(7), Tanh(), Dense(11), ReLU(), Dense(3, bias=False)), 5),
+    "every kind": Network((Dense(6), BatchNorm(), ReLU(), Dropout(0.5), Residual(INSIDE), Dense(3)), 5),
+}
+X = 3 + 7 * generator(0, "lsuv").standard_normal((5, 40))  # neither centred nor of unit variance
+
+
+def start(network, leading=(), spread=0.0, dtype=np.float64):
+    """Orthogonal weights, biases and β of standard deviation ``spread``."""
+
+    def biases(random, shape):
+        return spread * random.standard_normal(shape)
+
+    drawn = network.initialize(initializers.orthogonal, lambda k: generator(3, "lsuv", k), biases, leading)
+    return tuple({name: a.astype(dtype) for name, a in named.items()} for named in drawn)
+
+
+def torch_variances(layers, parameters, x):
+    """Variance of every Dense layer's output over units and examples, in order, and the last output: by torch alone."""
+    found, h = [], x  # (m, features)
+    for k, layer in enumerate(layers):
+        p = {name: torch.from_numpy(a) for name, a in parameters[k].items()}
+        if isinstance(layer, Dense):
+            h = functional.linear(h, p["W"], p["b"][:, 0] if layer.bias else None)
+            found.append(float(h.var(unbiased=False)))
+        elif isinstance(layer, BatchNorm):
+            h = functional.batch_norm(h, None, None, p["gamma"][:, 0], p["beta"][:, 0], training=True)
+        elif isinstance(layer, Residual):
+            parts = [
+                {name[2:]: a for name, a in parameters[k].items() if name[0] == str(j)}
+                for j in range(len(layer.layers))
+            ]
+            inner, f = torch_variances(layer.layers, parts, h)
+            found, h = found + inner, h + f
+        elif not isinstance(layer, Dropout):
+            h = {Tanh: torch.tanh, ReLU: torch.relu}[type(layer)](h)
+    return found, h
+
+
+def variances(network, parameters, x=X):
+    return np.array(torch_variances(network.layers, parameters, torch.from_numpy(x).mT)[0])
+
+
+def member(parameters, at):
+    return tuple({name: a[at] for name, a in named.items()} for named in parameters)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("spread", [0.0, 0.3], ids=["no biases", "biases"])
+def test_lsuv_gives_every_layer_unit_variance(name, spread):
+    """A layer rescaled on what reached it before the layers below were; one that is left out; a standard deviation for a variance."""
+    network = NETWORKS[name]
+    before = start(network, spread=spread)
+    assert (abs(variances(network, before) - 1) > 0.01).all()
+    after = initializers.lsuv(network, before, X, tolerance=1e-9, iterations=60)
+    # torch and NumPy sum in different order: 440 numbers, a relative error of 1e-14 or less
+    np.testing.assert_allclose(variances(network, after), 1, rtol=0, atol=1e-9 + 1e-13)
+    factors = []
+    for old, new in zip(before, after, strict=True):
+        assert list(old) == list(new)
+        for key in old:
+            assert new[key] is not old[key]
+            if key.endswith("W"):
+                ratio = new[key] / old[key]
+                np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-13)  # sixty divisions, two roundings each
+                factors.append(ratio.mean())
+            else:
+                assert np.array_equal(old[key], new[key])
+    assert min(factors) > 0 and len(factors) == len(variances(network, after))
+
+
+@pytest.mark.parametrize("own_x", [False, True])
+@pytest.mark.parametrize("leading", [(3,), (2, 2)], ids=str)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_lsuv_treats_the_members_of_a_stack_alone(name, leading, own_x):
+    """A variance over the stack; a member that is rescaled again because another one is not done yet."""
+    network = NETWORKS[name]
+    before = start(network, leading, spread=0.3)
+    scale = np.arange(1, 1 + math.prod(leading)).reshape(*leading, 1, 1) if own_x else 1
+    x = X * scale
+    after = initializers.lsuv(network, before, x, tolerance=1e-4, iterations=60)
+    network.check(after)
+    for at in np.ndindex(leading):
+        alone = initializers.lsuv(network, member(before, at), x[at] if own_x else x, tolerance=1e-4, iterations=60)
+        for mine, theirs in zip(alone, member(after, at), strict=True):
+            assert all(np.array_equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_lsuv_leaves_alone_what_is_near_enough():
+    """A tolerance that is not read; arguments that are changed; running statistics that begin before training."""
+    network = NETWORKS["every kind"]
+    once = initializers.lsuv(network, start(network, spread=0.2), X, tolerance=1e-9, iterations=60)
+    shaken = tuple({k: a * (1.02 if k.endswith("W") else 1) for k, a in named.items()} for named in once)
+    kept, x = tuple({k: a.copy() for k, a in named.items()} for named in shaken), X.copy()
+    off = abs(variances(network, shaken) - 1)
+    assert 0.01 < off.max() < 0.1
+    again = initializers.lsuv(network, shaken, x)
+    further = initializers.lsuv(network, shaken, x, tolerance=0.01)
+    for a, b, c in zip(kept, shaken, again, strict=True):
+        assert all(np.array_equal(a[k], b[k]) and np.array_equal(a[k], c[k]) for k in a)
+    assert np.array_equal(x, X) and abs(variances(network, further) - 1).max() < 0.01
+
+
+def test_lsuv_keeps_float32():
+    """Weights that come back in another precision than the data's."""
+    network = NETWORKS["every kind"]
+    after = initializers.lsuv(network, start(network, (2,), dtype=np.float32), X.astype(np.float32), tolerance=1e-3)
+    assert {a.dtype for named in after for a in named.values()} == {np.dtype(np.float32)}
+    for s in range(2):
+        assert abs(variances(network, member(after, s), X.astype(np.float32)) - 1).max() < 1.1e-3
+
+
+def lsuv_on(x=X, spread=0.0, leading=(), weights=None, **options):
+    network = NETWORKS["plain"]
+    p = start(network, leading, spread)
+    if weights is not None:
+        p[2]["W"][...] = weights
+    return initializers.lsuv(network, p, x, **options)
+
+
+BAD_LSUV = {
+    "tolerance": ({"tolerance": 0.0}, r"lsuv\(tolerance=0.0\): must be positive"),
+    "iterations": ({"iterations": 0}, r"lsuv\(iterations=0\): must be at least 1"),
+    "stack": ({"x": np.stack([X, X])}, r"lsuv\(x of shape \(2, 5, 40\)\): may be stacked as the parameters, \(\)"),
+    "dead": ({"weights": 0.0}, "lsuv: layer 2: the output's variance must be positive and finite, got 0"),
+    "no number": ({"weights": NAN}, "layer 2: the output's variance must be positive and finite, got nan"),
+    "biases": ({"spread": 5.0, "iterations": 50}, "layer 0: variance 1 ± 0.1 was not reached in 50 iterations, got"),
+    "too few": (
+        {"spread": 0.5, "iterations": 1, "tolerance": 1e-9},
+        "layer 0: variance 1 ± 1e-09 was not reached in 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LSUV)
+def test_lsuv_says_where_it_fails(case):
+    """A division by zero, or weights handed back that do not do what was asked for."""
+    options, message = BAD_LSUV[case]
+    with pytest.raises(InvalidInput, match=message):
+        lsuv_on(**options)
+
+
+def test_lsuv_counts_its_iterations():
+    """One division too few or too many."""
+    network = Network((Dense(4),), 5)
+    p = start(network, spread=0.5)
+    w, needed = p[0]["W"], 0
+    while abs((variance := (w @ X + p[0]["b"]).var()) - 1) >= 1e-6:
+        w, needed = w / np.sqrt(variance), needed + 1
+    assert needed > 2
+    found = initializers.lsuv(network, p, X, tolerance=1e-6, iterations=needed)
+    assert np.array_equal(found[0]["W"], w)
+    with pytest.raises(InvalidInput, match=f"was not reached in {needed - 1} iterations"):
+        initializers.lsuv(network, p, X, tolerance=1e-6, iterations=needed - 1)
+
+
+def test_lsuv_needs_the_networks_parameters():
+    """An error from deep inside in place of the layer's name."""
+    with pytest.raises(InvalidInput, match=r"layer 0 .* expected \['W', 'b'\], got \[\]"):
+        initializers.lsuv(NETWORKS["plain"], ({},) * 5, X)
