@@ -1,12 +1,14 @@
-"""Twins of the optimizers: ``twin(optimizer, tensors) -> torch.optim.Optimizer``."""
+"""Twins of the optimizers and of clipping: ``twin(optimizer, tensors) -> torch.optim.Optimizer``, ``clip(clip, tensors)``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import singledispatch
+from numbers import Real
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scratch import optimizers
 from scratch.errors import InvalidInput
@@ -14,10 +16,75 @@ from scratch.errors import InvalidInput
 
 @singledispatch
 def twin(optimizer: optimizers.Optimizer, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """PyTorch's optimizer for these tensors. Raises InvalidInput for an update rule that has no twin yet."""
+    """PyTorch's optimizer for these tensors.
+
+    Raises InvalidInput for an update rule that has no twin yet, and for one learning rate for each member of a stack.
+    """
     raise InvalidInput(f"{type(optimizer).__name__} has no torch twin: register one in torchref/optimizers.py")
 
 
 @twin.register
 def _(optimizer: optimizers.SGD, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
-    return torch.optim.SGD(tensors, lr=optimizer.learning_rate, momentum=optimizer.momentum)
+    options: dict[str, Any] = {
+        "momentum": optimizer.momentum,
+        "dampening": optimizer.dampening,
+        "nesterov": optimizer.nesterov,
+    }
+    return torch.optim.SGD(tensors, **_common(optimizer), **options)
+
+
+@twin.register
+def _(optimizer: optimizers.Adagrad, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
+    first = optimizer.initial_accumulator_value
+    options: dict[str, Any] = {"lr_decay": optimizer.lr_decay, "initial_accumulator_value": first, "eps": optimizer.eps}
+    return torch.optim.Adagrad(tensors, **_common(optimizer), **options)
+
+
+@twin.register
+def _(optimizer: optimizers.RMSProp, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
+    options: dict[str, Any] = {"alpha": optimizer.decay, "centered": optimizer.centered, "eps": optimizer.eps}
+    return torch.optim.RMSprop(tensors, **_common(optimizer), **options, momentum=optimizer.momentum)
+
+
+@twin.register
+def _(optimizer: optimizers.Adadelta, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
+    return torch.optim.Adadelta(tensors, **_common(optimizer), rho=optimizer.rho, eps=optimizer.eps)
+
+
+@twin.register
+def _(optimizer: optimizers.Adam, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(tensors, **_common(optimizer), **_moments(optimizer))
+
+
+@twin.register
+def _(optimizer: optimizers.AdamW, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(tensors, **_common(optimizer), **_moments(optimizer))
+
+
+def _common(optimizer: optimizers.Optimizer) -> dict[str, Any]:
+    name, rate = type(optimizer).__name__, optimizer.learning_rate
+    if not isinstance(rate, Real):
+        raise InvalidInput(
+            f"{name}(learning_rate={rate}): PyTorch takes one number; make one optimizer for each member"
+        )
+    return {"lr": float(rate), "weight_decay": optimizer.weight_decay}
+
+
+def _moments(optimizer: optimizers.Moments) -> dict[str, Any]:
+    return {"betas": optimizer.betas, "eps": optimizer.eps, "amsgrad": optimizer.amsgrad}
+
+
+@singledispatch
+def clip(clip: optimizers.Clip, tensors: Iterable[Tensor]) -> None:
+    """Clips the tensors' gradients in place, as those of one network. Raises InvalidInput for a clip without a twin."""
+    raise InvalidInput(f"{type(clip).__name__} has no torch twin: register one in torchref/optimizers.py")
+
+
+@clip.register
+def _(clip: optimizers.ClipNorm, tensors: Iterable[Tensor]) -> None:
+    nn.utils.clip_grad_norm_(tensors, clip.limit)
+
+
+@clip.register
+def _(clip: optimizers.ClipValue, tensors: Iterable[Tensor]) -> None:
+    nn.utils.clip_grad_value_(tensors, clip.limit)
