@@ -1,16 +1,29 @@
-"""Activations: elementwise layers, each with its derivative. Shapes are (…, units, m) in and out."""
+"""Activations: elementwise layers, each with its derivative. Shapes are (…, units, m) in and out.
+
+±∞, NaN and kinks give what PyTorch gives there, unless a class says otherwise. Where ∞·0 comes up that is NaN, in silence.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite, pi, sqrt
+from typing import Any
 
 import numpy as np
 
+from scratch.errors import InvalidInput
 from scratch.layers import Array, Layer, Tensors
+from scratch.special import normal_cdf
+
+SELU_ALPHA, SELU_LAMBDA = 1.6732632423543772848, 1.0507009873554804934  # closed forms: tests/test_activations.py
+GELU_SCALE, GELU_CUBE = sqrt(2 / pi), 0.044715
 
 
 class Activation(Layer):
-    """A layer without parameters that works on each number alone."""
+    """A layer that works on each number alone. Unless it overrides ``backward``, ``forward`` remembers da/dz itself."""
+
+    def backward(self, p: Tensors, slope: Any, da: Array, into: Tensors, out: Array | None = None) -> Array:
+        return np.multiply(da, slope, out=out)
 
 
 @dataclass(frozen=True)
@@ -20,8 +33,11 @@ class Identity(Activation):
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, None]:
         return z, None
 
-    def backward(self, p: Tensors, cache: None, da: Array, out: Array | None = None) -> Array:
+    def backward(self, p: Tensors, cache: None, da: Array, into: Tensors, out: Array | None = None) -> Array:
         return da
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        return z
 
 
 @dataclass(frozen=True)
@@ -29,14 +45,14 @@ class Sigmoid(Activation):
     """a = 1/(1+e^−z), da/dz = a(1−a)."""
 
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        with np.errstate(over="ignore"):  # e^−z = ∞ gives the right limit, 0
-            a = np.exp(np.negative(z, out=out), out=out)
-        a += 1
-        np.reciprocal(a, out=a)
+        a = _sigmoid(z, out)
         return a, a
 
-    def backward(self, p: Tensors, a: Array, da: Array, out: Array | None = None) -> Array:
+    def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
         return np.multiply(da, (1 - a) * a, out=out)
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        return 1 / (1 + np.exp(-z))
 
 
 @dataclass(frozen=True)
@@ -47,8 +63,11 @@ class Tanh(Activation):
         a = np.tanh(z, out=out)
         return a, a
 
-    def backward(self, p: Tensors, a: Array, da: Array, out: Array | None = None) -> Array:
+    def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
         return np.multiply(da, 1 - a * a, out=out)
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        return (np.exp(z) - np.exp(-z)) / (np.exp(z) + np.exp(-z))
 
 
 @dataclass(frozen=True)
@@ -56,11 +75,15 @@ class ReLU(Activation):
     """a = max(z, 0), da/dz = 1 where z > 0, else 0 (at 0 too, as PyTorch has it)."""
 
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        a = np.maximum(z, 0, out=out)
+        # where real parts tie, np.maximum asks the imaginary ones: for a complex step that is another slope at 0
+        a = np.where(z.real > 0, z, 0) if z.dtype.kind == "c" else np.maximum(z, 0, out=out)
         return a, a
 
-    def backward(self, p: Tensors, a: Array, da: Array, out: Array | None = None) -> Array:
-        return np.multiply(da, a > 0, out=out)
+    def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
+        return np.multiply(da, a != 0, out=out)  # a > 0, but that NaN lets the gradient pass
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        return np.where(_real(z) > 0, z, 0)
 
 
 @dataclass(frozen=True)
@@ -69,14 +92,201 @@ class LeakyReLU(Activation):
 
     slope: float = 0.01
 
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        factor = np.where(z > 0, z.dtype.type(1), z.dtype.type(self.slope))
-        return np.multiply(z, factor, out=out), factor
+    def __post_init__(self) -> None:
+        _finite(self, "slope")
 
-    def backward(self, p: Tensors, factor: Array, da: Array, out: Array | None = None) -> Array:
-        return np.multiply(da, factor, out=out)
+    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+        factor = np.where(z.real > 0, z.dtype.type(1), z.dtype.type(self.slope))
+        with np.errstate(invalid="ignore"):  # −∞·0
+            return np.multiply(z, factor, out=out), factor
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        return np.where(_real(z) > 0, z, self.slope * z)
+
+
+@dataclass(frozen=True)
+class ELU(Activation):
+    """a = z where z > 0, else α(e^z − 1) (Clevert 2016); at 0 the slope is α."""
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        _finite(self, "alpha")
+
+    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+        return _elu(z, self.alpha, 1.0, out)
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        return np.where(_real(z) > 0, z, self.alpha * (np.exp(z) - 1))
+
+
+@dataclass(frozen=True)
+class SELU(Activation):
+    """a = λz where z > 0, else λα(e^z − 1): keeps mean 0 and variance 1 of N(0, 1) (Klambauer 2017, Eq. 2)."""
+
+    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+        return _elu(z, SELU_ALPHA, SELU_LAMBDA, out)
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        return SELU_LAMBDA * np.where(_real(z) > 0, z, SELU_ALPHA * (np.exp(z) - 1))
+
+
+@dataclass(frozen=True)
+class GELU(Activation):
+    """a = zΦ(z), Φ the normal distribution function; with "tanh" a = z(1 + tanh √(2/π)(z + 0.044715z³))/2 (Hendrycks 2016).
+
+    In the negative tail relative accuracy is kept, which PyTorch's 1 + erf and 1 + tanh lose to cancellation.
+    """
+
+    approximate: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.approximate not in ("none", "tanh"):
+            raise InvalidInput(f"GELU(approximate={self.approximate!r}): must be 'none' or 'tanh'")
+
+    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            square = z * z
+            if self.approximate == "none":
+                gate, density = normal_cdf(z), np.exp(-0.5 * square) / sqrt(2 * pi)
+            else:  # (1 + tanh u)/2 = σ(2u)
+                square = np.minimum(square, 1e4)  # beyond 100 the gate is 0 or 1, and ∞·0 would be NaN
+                gate = _sigmoid(2 * GELU_SCALE * z * (1 + GELU_CUBE * square))
+                density = gate * (1 - gate) * (2 * GELU_SCALE * (1 + 3 * GELU_CUBE * square))
+        return _gated(z, gate, density, out)
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        from scratch.autodiff import erf  # here, because a network runs without it
+
+        if self.approximate == "none":
+            return z * (1 + erf(z / sqrt(2))) / 2
+        return z * (1 + np.tanh(GELU_SCALE * (z + GELU_CUBE * z**3))) / 2
+
+
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """a = ln(1 + e^βz)/β, da/dz = σ(βz); a = z exactly where βz > threshold (Dugas 2001; the threshold is PyTorch's).
+
+    With a threshold above 709 (float32: 88) PyTorch's e^βz overflows; here nothing does.
+    """
+
+    beta: float = 1.0
+    threshold: float = 20.0
+
+    def __post_init__(self) -> None:
+        _finite(self, "beta")
+        if not self.beta > 0:
+            raise InvalidInput(f"Softplus(beta={self.beta}): must be positive")
+        if not self.threshold >= 0:
+            raise InvalidInput(f"Softplus(threshold={self.threshold}): must not be negative")
+
+    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+        with np.errstate(over="ignore"):
+            t = self.beta * z
+        small = np.exp(np.minimum(t, -t))  # e^−|t|
+        small[t.real > self.threshold] = 0
+        slope = np.where(t.real < 0, small, 1)
+        slope /= 1 + small
+        a = np.maximum(z, 0, out=out)
+        a += np.log1p(small) / self.beta
+        return a, slope
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        t = self.beta * z
+        return np.where(_real(t) > self.threshold, z, np.log(1 + np.exp(t)) / self.beta)
+
+
+@dataclass(frozen=True)
+class SiLU(Activation):
+    """a = zσ(z), also called swish (Elfwing 2018)."""
+
+    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+        gate = _sigmoid(z)
+        return _gated(z, gate, (1 - gate) * gate, out)
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        return z / (1 + np.exp(-z))
+
+
+@dataclass(frozen=True)
+class Mish(Activation):
+    """a = z tanh ln(1 + e^z) (Misra 2020)."""
+
+    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+        low, high = np.exp(np.minimum(z, 0)), np.exp(np.minimum(-z, 0))  # e^z = low/high, and neither overflows
+        above = low * (low + 2 * high)  # tanh ln(1+n) = (n²+2n)/(n²+2n+2), with n = low/high
+        below = above + 2 * high * high
+        density = low * high * high * (low + high) * 4
+        density /= below * below
+        return _gated(z, above / below, density, out)
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        return z * np.tanh(np.log(1 + np.exp(z)))
+
+
+@dataclass(frozen=True)
+class HardTanh(Activation):
+    """a = z held between low and high (Collobert 2004), da/dz = 1 strictly between them, else 0."""
+
+    low: float = -1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise InvalidInput(f"HardTanh(low={self.low}, high={self.high}): low must be below high")
+
+    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+        inside = ~((z.real <= self.low) | (z.real >= self.high))  # NaN counts as inside
+        if z.dtype.kind == "c":  # as in ReLU
+            return np.where(inside, z, np.clip(z.real, self.low, self.high)), inside
+        a = np.maximum(z, self.low, out=out)
+        return np.minimum(a, self.high, out=a), inside
+
+    def formula(self, p: Tensors, z: Any) -> Any:
+        return np.where(_real(z) <= self.low, self.low, np.where(_real(z) >= self.high, self.high, z))
 
 
 def by_name() -> dict[str, type[Activation]]:
-    """Every activation under its class name in lower case: the definition is the registration."""
+    """Every activation that works on each number alone, under its class name in lower case: the definition registers it."""
     return {kind.__name__.lower(): kind for kind in Activation.__subclasses__()}
+
+
+def _finite(layer: Layer, field: str) -> None:
+    value = getattr(layer, field)
+    if not isfinite(value):
+        raise InvalidInput(f"{type(layer).__name__}({field}={value}): must be a finite number")
+
+
+def _real(z: Any) -> Any:
+    """What a formula compares: a complex step must not choose the branch, and autodiff's variables are real already."""
+    return getattr(z, "real", z)
+
+
+def _sigmoid(z: Array, out: Array | None = None) -> Array:
+    if z.dtype.kind == "c":  # 1/(∞ + i∞) would be NaN
+        z = np.where(z.real < -700, -700, z)
+    with np.errstate(over="ignore"):  # e^−z = ∞ gives the right limit, 0
+        a = np.exp(np.negative(z, out=out), out=out)
+    a += 1
+    np.reciprocal(a, out=a)
+    return a
+
+
+def _gated(z: Array, gate: Array, slope: Array, out: Array | None) -> tuple[Array, Array]:
+    """a = z·gate(z) and da/dz = gate + z·gate′, which is written where gate′ = ``slope`` stood."""
+    with np.errstate(invalid="ignore"):  # ∞·0
+        slope *= z
+        slope += gate
+        return np.multiply(z, gate, out=out), slope
+
+
+def _elu(z: Array, alpha: float, scale: float, out: Array | None) -> tuple[Array, Array]:
+    """λz and λ above 0, λα(e^z − 1) and λαe^z from 0 down."""
+    below = z.real <= 0  # NaN counts as above
+    with np.errstate(all="ignore"):  # where z > 0, and thrown away
+        half = np.tanh(z / 2)
+        curve = half * (2 * scale * alpha) / (1 - half)  # e^z − 1 to the last bits: NumPy's expm1 is many times slower
+        slope = np.where(below, np.exp(z) * (scale * alpha), scale)
+    a = np.multiply(z, scale, out=out)
+    np.copyto(a, curve, where=below)
+    return a, slope
