@@ -25,7 +25,7 @@ from scipy.special import gammaincinv
 
 from scratch import training
 from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array, Layer, Shape, Tensors
+from scratch.layers import Array, Layer, Residual, Shape, Tensors
 from scratch.network import Parameters
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def unit_roundoff(dtype: np.dtype) -> float:
 
 def longest_sum(job: Job) -> int:
     """k: the most products that any one number of a pass adds up."""
-    examples = job.data.x.shape[-1] if job.batches is None else job.batches.shape[-1]
+    examples = job.data.x.shape[-1] if job.batches is None else max(chosen.shape[-1] for chosen in job.batches)
     return max(job.data.x.shape[-2], *job.network.widths, examples)
 
 
@@ -81,37 +81,52 @@ def shadow_count(job: Job) -> int:
     return max(2, -(-NUMBERS // min(job.network.widths)))
 
 
+Key = tuple[int, str]  # layer, counted from 1, and quantity
+
+
+class Rounding:
+    """What rounding may do to every quantity of one look at a job."""
+
+    def __init__(self, job: Job, generator: Generator) -> None:
+        self.scale = np.sqrt(longest_sum(job)) * unit_roundoff(job.data.x.dtype)
+        moved = max(self.scale, AMPLIFIED)
+        shadows = training.snapshot(_shadowed(job, moved, generator))
+        self.spreads = {key: _spread(a) * (self.scale / moved) for key, a in quantities(shadows)}
+        whole = job.network.widths[-1] * job.data.x.shape[-1]  # what the loss adds up
+        self.longer = np.sqrt(max(1.0, whole / longest_sum(job)))
+
+    def difference(self, key: Key, a: Array, b: Array, own: Array | float = 0.0) -> Difference:
+        """Two implementations' arrays (…, rows, columns) of that quantity, in the network where they differ most.
+
+        ``own``: what rounding does to one of them beyond what it must do to any algorithm.
+        """
+        longer = self.longer if key[1] == "loss" else 1.0
+        return _worst(0, *key, a, b, self.spreads[key] * longer + own, self.scale * longer)
+
+
 def pointwise(job: Job, ours: Snapshot, theirs: Snapshot, generator: Generator) -> list[Difference]:
     """Every layer's output, gradient at the output and parameter gradients, at the same parameters on the same data."""
-    scale = np.sqrt(longest_sum(job)) * unit_roundoff(job.data.x.dtype)
-    moved = max(scale, AMPLIFIED)
-    shadows = dict(_named(training.snapshot(_shadowed(job, moved, generator))))
-    found = []
-    for (key, a), (_, b) in zip(_named(ours), _named(theirs), strict=True):
-        spread = _spread(shadows[key]) * (scale / moved)
-        whole = job.network.widths[-1] * job.data.x.shape[-1]  # what the loss adds up
-        longer = np.sqrt(max(1.0, whole / longest_sum(job))) if key[1] == "loss" else 1.0
-        found.append(_worst(0, *key, a, b, spread * longer, scale * longer))
-    return found
+    rounding = Rounding(job, generator)
+    pairs = zip(quantities(ours), quantities(theirs), strict=True)
+    return [rounding.difference(key, a, b) for (key, a), (_, b) in pairs]
 
 
 def trajectory(
     job: Job, ours: Sequence[Snapshot], theirs: Sequence[Snapshot], generator: Generator
 ) -> list[Difference]:
-    """Each layer's parameters at every snapshot, each implementation having trained alone from the same start."""
+    """Losses, parameters and buffers at every snapshot, each implementation having trained alone from the same start."""
     spreads, scale = _shadow_training(job, generator), np.sqrt(longest_sum(job)) * unit_roundoff(job.data.x.dtype)
     found = []
     for mine, other, spread in zip(ours, theirs, spreads, strict=True):
-        if not (_finite(mine.parameters) or _finite(other.parameters)):
+        if not (_finite(mine) or _finite(other)):
             break  # both have diverged: there is nothing left to compare
-        for key, a in _parameters(mine.parameters, ""):
-            b = other.parameters[key[0] - 1][key[1]]
+        for (key, a), (_, b) in zip(_trained(mine), _trained(other), strict=True):
             found.append(_worst(mine.step, *key, a, b, spread[key], scale))
     return found
 
 
-def _shadow_training(job: Job, generator: Generator) -> Iterator[dict[tuple[int, str], Array]]:
-    """At each snapshot, how far rounding may have carried every parameter: the root mean square of the shadows' distance.
+def _shadow_training(job: Job, generator: Generator) -> Iterator[dict[Key, Array]]:
+    """At each snapshot, how far rounding may have carried every quantity: the root mean square of the shadows' distance.
 
     In every step a shadow sees its gradient at parameters moved by √k·u, and its update is rounded (moved by u).
     """
@@ -119,19 +134,21 @@ def _shadow_training(job: Job, generator: Generator) -> Iterator[dict[tuple[int,
     unit = unit_roundoff(job.data.x.dtype)
     scale = np.sqrt(longest_sum(job)) * unit
     larger = max(1.0, AMPLIFIED / scale)
-    shadowed = _shadowed(job, scale * larger, generator)
-    network = shadowed.network
+    shadowed = replace(_shadowed(job, scale * larger, generator), loss=job.loss)
     y = job.data.y if job.data.y.dtype.kind in "iu" else job.data.y.astype(np.float64)
     data = Batch(job.data.x.astype(np.float64), y)
-    state = training.start(network, job.optimizer, shadowed.parameters)
+    state = training.start(shadowed)
     state.theta[...] = state.theta[:1]  # all from the same start
     for number, chosen in enumerate(job.batches):
+        before = {key: _spread(a) / larger for key, a in _named(state.parameters, "") + _named(state.buffers, "")}
+        kept = state.theta.copy()
+        state.theta[...] = _jitter(kept, scale * larger, generator)
+        training.differentiate(shadowed, state, _on_shadow_axis(job, data.columns(chosen)))
+        state.theta[...] = kept
         if number in job.snapshots:
-            yield {key: _spread(a) / larger for key, a in _parameters(state.parameters, "")}
-        batch = _on_shadow_axis(job, data.columns(chosen))
-        looked_at = network.views(_jitter(state.theta, scale * larger, generator))
-        _, state.trace = network.differentiate(job.loss, looked_at, state.gradients, batch.x, batch.y, state.trace)
-        job.optimizer.update(state.theta, state.gradient, state.memory)
+            last = len(job.layers), "loss"
+            yield before | {last: _spread(state.loss[..., None, None]) / larger}
+        training.advance(shadowed, state)
         state.theta[...] = _jitter(state.theta, unit * larger, generator)
 
 
@@ -140,29 +157,36 @@ def _worst(step: int, layer: int, quantity: str, a: Array, b: Array, spread: Arr
     size, difference = _norm(a), _norm(a.astype(np.float64) - b)
     floor = np.finfo(a.dtype).smallest_subnormal * np.sqrt(a.shape[-2] * a.shape[-1])  # underflow is rounding too
     bound = LIMIT * (spread + scale * size + floor)
-    ratio = np.where(np.isfinite(difference), difference / bound, np.inf).reshape(-1)
+    with np.errstate(over="ignore"):  # against a bound of nothing but underflow
+        ratio = np.where(np.isfinite(difference), difference / bound, np.inf).reshape(-1)
     k = int(ratio.argmax())
     one, whole = float(difference.reshape(-1)[k]), float(size.reshape(-1)[k])
     return Difference(step, layer, quantity, one, one / whole if whole else 0.0, float(bound.reshape(-1)[k]))
 
 
-def _named(shot: Snapshot) -> Iterator[tuple[tuple[int, str], Array]]:
-    """Everything in a snapshot under (layer counted from 1, quantity), as (…, rows, columns)."""
-    yield (len(shot.outputs), "loss"), shot.loss[..., None, None]
-    for k, (output, gradient) in enumerate(zip(shot.outputs, shot.output_gradients, strict=True), 1):
-        yield (k, "output"), output
-        yield (k, "gradient at output"), gradient
-    yield from _parameters(shot.gradients, "gradient of ")
+def quantities(shot: Snapshot) -> list[tuple[Key, Array]]:
+    """Everything that one look shows, as (…, rows, columns)."""
+    both = enumerate(zip(shot.outputs, shot.output_gradients, strict=True), 1)
+    signals = [
+        ((k, name), a) for k, pair in both for name, a in zip(("output", "gradient at output"), pair, strict=True)
+    ]
+    return [_loss(shot), *signals, *_named(shot.gradients, "gradient of ")]
 
 
-def _parameters(parameters: Parameters, prefix: str) -> Iterator[tuple[tuple[int, str], Array]]:
-    for k, named in enumerate(parameters, 1):
-        for name, array in named.items():
-            yield (k, prefix + name), array
+def _trained(shot: Snapshot) -> list[tuple[Key, Array]]:
+    return [_loss(shot), *_named(shot.parameters, ""), *_named(shot.buffers, "")]
 
 
-def _finite(parameters: Parameters) -> bool:
-    return all(np.isfinite(array).all() for named in parameters for array in named.values())
+def _loss(shot: Snapshot) -> tuple[Key, Array]:
+    return (len(shot.outputs), "loss"), shot.loss[..., None, None]
+
+
+def _named(arrays: Parameters, prefix: str) -> list[tuple[Key, Array]]:
+    return [((k, prefix + name), array) for k, named in enumerate(arrays, 1) for name, array in named.items()]
+
+
+def _finite(shot: Snapshot) -> bool:
+    return all(np.isfinite(array).all() for _, array in _trained(shot))
 
 
 def _norm(array: Array) -> Array:
@@ -175,13 +199,14 @@ def _norm(array: Array) -> Array:
 
 
 def _spread(shadows: Array) -> Array:
-    """Root mean square distance (…,) of the shadows from the network itself, which comes first on the first axis.
-
-    It is estimated from N numbers, so it is divided by what such an estimate falls below once in ten thousand times.
-    """
+    """Root mean square distance (…,) of the shadows from the network itself, which comes first on the first axis."""
     numbers = (len(shadows) - 1) * shadows.shape[-1] * shadows.shape[-2]
-    low = np.sqrt(2 * gammaincinv(numbers / 2, 1e-4) / numbers)  # of a chi distribution
-    return np.sqrt((_norm(shadows[1:] - shadows[0]) ** 2).mean(0)) / low
+    return np.sqrt((_norm(shadows[1:] - shadows[0]) ** 2).mean(0)) / least(numbers)
+
+
+def least(numbers: int) -> float:
+    """What a root mean square of so many normal numbers, of variance 1, falls below once in ten thousand times."""
+    return float(np.sqrt(2 * gammaincinv(numbers / 2, 1e-4) / numbers))  # of a chi distribution
 
 
 def _shadowed(job: Job, scale: float, generator: Generator) -> Job:
@@ -193,18 +218,40 @@ def _shadowed(job: Job, scale: float, generator: Generator) -> Job:
         return _jitter(wide, scale, generator)
 
     parameters = tuple({name: spread_out(array) for name, array in named.items()} for named in job.parameters)
+    buffers = tuple(
+        {name: np.broadcast_to(a, (1 + shadow_count(job), *a.shape)).astype(np.float64) for name, a in named.items()}
+        for named in job.start_buffers()
+    )
     targets = job.loss.targets(job.data.y, job.network.widths[-1])
     data = Batch(spread_out(job.data.x), spread_out(targets))
-    layers = tuple(_Jittered(layer, scale, generator) for layer in job.layers)
-    return replace(job, layers=layers, parameters=parameters, data=data, batches=None, evaluate={})
+    optimizer, rates = job.optimizer, job.optimizer.learning_rate
+    if isinstance(rates, tuple):  # one for each network: the shadows' as well
+        optimizer = replace(optimizer, learning_rate=(rates,) * (1 + shadow_count(job)))
+    layers = tuple(_jittered(layer, scale, generator) for layer in job.layers)
+    return replace(
+        job,
+        loss=job.loss.with_matrix(),
+        layers=layers,
+        parameters=parameters,
+        buffers=buffers,
+        data=data,
+        optimizer=optimizer,
+        batches=None,
+        snapshots=(),
+        evaluate={},
+    )
+
+
+def _jittered(layer: Layer, scale: float, generator: Generator) -> Layer:
+    """The layer, and every layer inside it, with its output and the gradient that it hands down moved as well."""
+    if isinstance(layer, Residual):
+        layer = Residual(tuple(_jittered(inside, scale, generator) for inside in layer.layers))
+    return _Jittered(layer, scale, generator)
 
 
 @dataclass(frozen=True)
 class _Jittered(Layer):
-    """A layer whose output, and the gradient that it hands down, are moved too.
-
-    In place where the output is what the layer remembers: near a = 1 a rounding of a is a large part of 1 − a².
-    """
+    """In place where the output is what the layer remembers: near a = 1 a rounding of a is a large part of 1 − a²."""
 
     layer: Layer
     scale: float
@@ -216,13 +263,19 @@ class _Jittered(Layer):
     def shapes(self, n_in: int) -> dict[str, Shape]:
         return self.layer.shapes(n_in)
 
+    def buffers(self, n_in: int) -> dict[str, Array]:
+        return self.layer.buffers(n_in)
+
+    def noise(self, n_in: int) -> dict[str, tuple[int, float]]:
+        return self.layer.noise(n_in)
+
     def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, Any]:
         out, cache = self.layer.forward(p, x, out)
         out[...] = _jitter(out, self.scale, self.generator)
         return out, cache
 
-    def backward(self, p: Tensors, cache: Any, dout: Array, out: Array | None = None) -> Array:
-        return _jitter(self.layer.backward(p, cache, dout, out), self.scale, self.generator)
+    def backward(self, p: Tensors, cache: Any, dout: Array, into: Tensors, out: Array | None = None) -> Array:
+        return _jitter(self.layer.backward(p, cache, dout, into, out), self.scale, self.generator)
 
     def gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
         self.layer.gradients(p, cache, dout, into)
@@ -237,7 +290,8 @@ def _on_shadow_axis(job: Job, batch: Batch) -> Batch:
 
 def _jitter(array: Array, scale: float, generator: Generator) -> Array:
     """Every entry but those of the first member moved relatively by ±scale, the sign at random."""
-    signs = generator.integers(0, 2, (array.shape[0] - 1, *array.shape[1:]), np.int8)
+    shadows = max(0, array.shape[0] - 1)  # θ has no first axis where there is nothing to learn
+    signs = generator.integers(0, 2, (shadows, *array.shape[1:]), np.int8)
     if (
         array.ndim > 2
     ):  # a layer's array, not θ: in every other shadow all units move alike, as units that are copies do

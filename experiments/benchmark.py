@@ -110,11 +110,12 @@ def problem(widths: tuple[int, ...], batch: int) -> tuple[scratch.Network, tuple
 
 
 def in_scratch(network: scratch.Network, parameters: tuple, x: np.ndarray, y: np.ndarray) -> Timed:
-    loss, state = scratch.CrossEntropy(), start(network, OPTIMIZER, parameters)
+    job = scratch.Job(network.layers, scratch.CrossEntropy(), parameters, scratch.Batch(x, y), optimizer=OPTIMIZER)
+    state = start(job)
 
     def run(steps: int) -> None:
         for _ in range(steps):
-            step(network, loss, OPTIMIZER, state, x, y)
+            step(job, state, job.data)
 
     return run
 
@@ -129,7 +130,7 @@ def in_torch(models: list[nn.Module], x: np.ndarray, y: np.ndarray, flags: dict[
     """The loop that PyTorch's tutorials write, over each model in turn."""
     criterion = nn.CrossEntropyLoss()
     optimizers = [
-        torch.optim.SGD(m.parameters(), lr=OPTIMIZER.learning_rate, momentum=OPTIMIZER.momentum, **flags)
+        torch.optim.SGD(m.parameters(), lr=float(OPTIMIZER.base), momentum=OPTIMIZER.momentum, **flags)
         for m in models
     ]
     rows, labels = torch.from_numpy(np.ascontiguousarray(x.T)), torch.from_numpy(y)

@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 from numpy.random import Generator
 
+from scratch.contract import Noise
 from scratch.errors import InvalidInput
 from scratch.initializers import Scheme, zeros
-from scratch.layers import Array
+from scratch.layers import Array, Shape
 from scratch.network import Network, Parameters
 
 
@@ -29,6 +30,24 @@ def batches(seed: int, examples: int, size: int, count: int) -> Array:
     epochs = -(-count // per_epoch)
     orders = [generator(seed, "batches", epoch).permutation(examples)[: per_epoch * size] for epoch in range(epochs)]
     return np.concatenate(orders).reshape(-1, size)[:count]
+
+
+def noise(network: Network, seed: int, batches: Array | Sequence[Array], leading: Shape = ()) -> Noise:
+    """What dropout is handed at each step: masks (rows, b), the same for every network of a stack, or of ``leading`` axes of their own."""
+
+    def at(step: int) -> Parameters:
+        examples = batches[step].shape[-1]
+
+        def draw(layer: int, name: str, rows: int, keep: float) -> Array:
+            stream = generator(seed, "noise", layer, name, step)
+            return stream.random((*leading, rows, examples)) < keep
+
+        return tuple(
+            {name: draw(k, name, rows, keep) for name, (rows, keep) in named.items()}
+            for k, named in enumerate(network.noise)
+        )
+
+    return at
 
 
 def stack(network: Network, schemes: Sequence[Scheme], seeds: int, dtype: str, biases: Scheme = zeros) -> Parameters:

@@ -18,11 +18,16 @@ LOG_NORMAL_MEAN = -(np.euler_gamma + np.log(2)) / 2  # E log|N(0, 1)| = −0.635
 
 VARIANCES: dict[str, Callable[[int, int], float]] = {  # Var W of each init scheme, from (n_out, n_in)
     "zeros": lambda n_out, n_in: 0.0,
+    "normal": lambda n_out, n_in: 1.0,
     "small_normal": lambda n_out, n_in: 0.01**2,
+    "truncated_normal": lambda n_out, n_in: 0.7737413035499232,  # 1 − 4φ(2)/(Φ(2) − Φ(−2))
     "standard": lambda n_out, n_in: 1 / (3 * n_in),
     "lecun": lambda n_out, n_in: 1 / n_in,
+    "lecun_uniform": lambda n_out, n_in: 1 / n_in,
     "xavier": lambda n_out, n_in: 2 / (n_in + n_out),
+    "xavier_uniform": lambda n_out, n_in: 2 / (n_in + n_out),
     "he": lambda n_out, n_in: 2 / n_in,
+    "he_uniform": lambda n_out, n_in: 2 / n_in,
     "notes": lambda n_out, n_in: 2 / n_in,
     "orthogonal": lambda n_out, n_in: 1 / max(n_in, n_out),
 }
@@ -66,7 +71,7 @@ def moments(activation: Activation, q: Array) -> tuple[Array, Array]:
     """E φ(√q z)² and E φ′(√q z)² for z ~ N(0, 1), for every entry of ``q``."""
     at = np.sqrt(np.asarray(q, float))[..., None] * _Z
     value, cache = activation.forward({}, at)
-    slope = activation.backward({}, cache, np.ones_like(at))
+    slope = activation.backward({}, cache, np.ones_like(at), {})
     return value**2 @ _DENSITY, slope**2 @ _DENSITY
 
 

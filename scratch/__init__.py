@@ -1,28 +1,105 @@
 """Feed-forward neural networks from scratch: NumPy alone, forward and backward by hand, an example a column."""
 
-from scratch.activations import Identity, LeakyReLU, ReLU, Sigmoid, Tanh
+from scratch.activations import (
+    ELU,
+    GELU,
+    SELU,
+    HardTanh,
+    Identity,
+    LeakyReLU,
+    Mish,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+)
 from scratch.contract import Batch, Job, Snapshot
 from scratch.errors import InvalidInput
-from scratch.layers import Dense
-from scratch.losses import BinaryCrossEntropy, CrossEntropy, InnerProduct, SquaredError
+from scratch.layers import Dense, Dropout, Residual
+from scratch.losses import (
+    AbsoluteError,
+    BinaryCrossEntropy,
+    BinaryCrossEntropyFromProbabilities,
+    CrossEntropy,
+    Huber,
+    InnerProduct,
+    NegativeLogLikelihood,
+    SquaredError,
+)
 from scratch.network import Network
-from scratch.optimizers import SGD
+from scratch.normalization import BatchNorm, LayerNorm
+from scratch.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, ClipNorm, ClipValue, RMSProp
+from scratch.penalties import L1, L2, ElasticNet, MaxNorm
+from scratch.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseTime,
+    MultiStep,
+    OneCycle,
+    Polynomial,
+    ReduceOnPlateau,
+    StepDecay,
+    WarmRestarts,
+    Warmup,
+)
+from scratch.softmax import LogSoftmax, Softmax
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "L1",
+    "L2",
+    "SELU",
     "SGD",
+    "AbsoluteError",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "Batch",
+    "BatchNorm",
     "BinaryCrossEntropy",
+    "BinaryCrossEntropyFromProbabilities",
+    "ClipNorm",
+    "ClipValue",
+    "Constant",
+    "Cosine",
     "CrossEntropy",
     "Dense",
+    "Dropout",
+    "ElasticNet",
+    "Exponential",
+    "HardTanh",
+    "Huber",
     "Identity",
     "InnerProduct",
     "InvalidInput",
+    "InverseTime",
     "Job",
+    "LayerNorm",
     "LeakyReLU",
+    "LogSoftmax",
+    "MaxNorm",
+    "Mish",
+    "MultiStep",
+    "NegativeLogLikelihood",
     "Network",
+    "OneCycle",
+    "Polynomial",
+    "RMSProp",
     "ReLU",
+    "ReduceOnPlateau",
+    "Residual",
+    "SiLU",
     "Sigmoid",
     "Snapshot",
+    "Softmax",
+    "Softplus",
     "SquaredError",
+    "StepDecay",
     "Tanh",
+    "WarmRestarts",
+    "Warmup",
 ]

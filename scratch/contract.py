@@ -6,7 +6,7 @@ and torchref.training are the two that there are. Everything here is NumPy, what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,9 +14,11 @@ import numpy as np
 
 from scratch.errors import InvalidInput
 from scratch.layers import Array, Layer, Shape
-from scratch.losses import BinaryCrossEntropy, Loss
-from scratch.network import Network, Parameters
-from scratch.optimizers import SGD, Optimizer
+from scratch.losses import Loss
+from scratch.network import Network, Parameters, merge
+from scratch.optimizers import SGD, Clip, Optimizer
+from scratch.penalties import MaxNorm, Penalty
+from scratch.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -54,28 +56,44 @@ class Batch:
         return picked
 
 
+Noise = Callable[[int], Parameters]
+
+
 @dataclass(frozen=True)
 class Job:
     """One network, or a stack of them, to be looked at or trained.
 
-    ``batches`` (T+1, …, b) holds the columns of ``data`` that each step sees: T updates, and a last batch that is
-    looked at only. A snapshot at step t shows the parameters before update t, on batch t. ``evaluate`` names data sets
-    on which every snapshot also reports the network's output.
+    ``batches`` holds the columns of ``data`` that each step sees, an array (T+1, …, b) or, where the last batch of an
+    epoch is smaller, a sequence of arrays (b,): T updates, and a last batch that is looked at only. A snapshot at step t
+    shows the parameters before update t, on batch t. ``noise(t)`` is what dropout is handed at step t; ``buffers`` are
+    fresh ones unless given. ``evaluate`` names data sets on which every snapshot also reports the network's output, as
+    after training.
+
+    The objective J is the loss plus the ``penalty``. An update is: gradient, ``clip``, ``optimizer`` at the rate of the
+    ``schedule``, ``constraint``.
     """
 
     layers: tuple[Layer, ...]
     loss: Loss
     parameters: Parameters
     data: Batch
-    batches: Array | None = None
+    batches: Array | Sequence[Array] | None = None
     optimizer: Optimizer = field(default_factory=lambda: SGD(0.1))
     snapshots: tuple[int, ...] = (0,)
     evaluate: Mapping[str, Batch] = field(default_factory=dict)
+    buffers: Parameters | None = None
+    noise: Noise | None = None
+    penalty: Penalty | None = None
+    schedule: Schedule | None = None
+    clip: Clip | None = None
+    constraint: MaxNorm | None = None
 
     def __post_init__(self) -> None:
         network = self.network
         network.check(self.parameters)
-        for k, named in enumerate(self.parameters):
+        if self.buffers is not None:
+            network.check_buffers(self.buffers, self.leading)
+        for k, named in enumerate(merge(self.parameters, self.buffers or ({},) * len(self.layers))):
             for name, array in named.items():
                 if array.dtype != self.data.x.dtype:
                     raise InvalidInput(f"layer {k}: {name} is {array.dtype}, but the data is {self.data.x.dtype}")
@@ -84,19 +102,38 @@ class Job:
                 raise InvalidInput(f"evaluate[{name!r}] is {data.x.dtype}, but the data is {self.data.x.dtype}")
             if data.x.shape[-2] != network.inputs:
                 raise InvalidInput(f"evaluate[{name!r}] has {data.x.shape[-2]} features, the data {network.inputs}")
+        for name, data in (("data", self.data), *((f"evaluate[{n!r}]", d) for n, d in self.evaluate.items())):
+            for letter, shape in (
+                ("X", data.x.shape[:-2]),
+                ("Y", data.y.shape[: -1 if data.y.dtype.kind in "iu" else -2]),
+            ):
+                if not _fits(shape, self.leading):
+                    raise InvalidInput(f"{name}: {letter} is stacked as {shape}, the networks as {self.leading}")
+        if any(network.noise) and self.noise is None:
+            raise InvalidInput("a layer with dropout needs noise: give the job a function from the step to the masks")
         self._check_targets(network.widths[-1])
         if self.batches is not None:
-            m = self.data.x.shape[-1]
-            if self.batches.dtype.kind not in "iu" or self.batches.ndim < 2:
+            self._check_batches(self.batches)
+        self._check_rates()
+
+    def _check_batches(self, batches: Array | Sequence[Array]) -> None:
+        m = self.data.x.shape[-1]
+        if not isinstance(batches, np.ndarray):
+            if any(chosen.ndim != 1 for chosen in batches):
                 raise InvalidInput(
-                    f"batches must be whole numbers (steps, …, b), got {self.batches.dtype} {self.batches.shape}"
+                    "batches of different sizes must be arrays (b,), the same for every network of a stack"
                 )
-            if self.batches.ndim > 2 and self.data.x.ndim > 2:
-                raise InvalidInput("batches of its own for each network need data without leading axes")
-            if not (self.batches.size and self.batches.min() >= 0 and self.batches.max() < m):
+        elif batches.ndim < 2:
+            raise InvalidInput(f"batches must be whole numbers (steps, …, b), got {batches.dtype} {batches.shape}")
+        elif batches.ndim > 2 and self.data.x.ndim > 2:
+            raise InvalidInput("batches of its own for each network need data without leading axes")
+        for chosen in [batches] if isinstance(batches, np.ndarray) else batches:
+            if chosen.dtype.kind not in "iu":
+                raise InvalidInput(f"batches must be whole numbers (steps, …, b), got {chosen.dtype} {chosen.shape}")
+            if not (chosen.size and chosen.min() >= 0 and chosen.max() < m):
                 raise InvalidInput(f"batches must name columns 0 … {m - 1} of the data, and at least one")
-            if not all(0 <= step < len(self.batches) for step in self.snapshots):
-                raise InvalidInput(f"snapshots at {self.snapshots}, but there are steps 0 … {len(self.batches) - 1}")
+        if not all(0 <= step < len(batches) for step in self.snapshots):
+            raise InvalidInput(f"snapshots at {self.snapshots}, but there are steps 0 … {len(batches) - 1}")
 
     def _check_targets(self, outputs: int) -> None:
         y = self.data.y
@@ -110,17 +147,45 @@ class Job:
             self.loss.targets(y, outputs)  # raises where a label is out of range
         elif y.shape[-2:-1] != (outputs,):
             raise InvalidInput(f"Y must be (…, {outputs}, m), one row an output, got {y.shape}")
-        if isinstance(self.loss, BinaryCrossEntropy) and not ((y >= 0) & (y <= 1)).all():
-            raise InvalidInput(f"binary targets must lie in [0, 1]; found {y.min()} … {y.max()}")
+        self.loss.check(y, outputs)
+        if self.loss.reduction == "none":
+            raise InvalidInput(f"{self.loss}: a network is trained on one number, so reduce by 'mean' or 'sum'")
+
+    def _check_rates(self) -> None:
+        shape = self.optimizer.base.shape
+        if shape and shape != self.leading:
+            raise InvalidInput(
+                f"learning rates {shape} for networks stacked as {self.leading}: one a network, or one for all"
+            )
 
     @cached_property
     def leading(self) -> Shape:
-        """The stack axes (…) of the parameters; () for a single network or one without parameters."""
-        return next((a.shape[:-2] for named in self.parameters for a in named.values()), ())
+        """The stack axes (…) of the parameters, or of the buffers; () for a single network or one without either."""
+        held = (*self.parameters, *(self.buffers or ()))
+        return next((a.shape[:-2] for named in held for a in named.values()), ())
 
     @cached_property
     def network(self) -> Network:
         return Network(self.layers, self.data.x.shape[-2])
+
+    def start_buffers(self) -> Parameters:
+        """Buffers of its own for a run, since training changes them in place."""
+        if self.buffers is None:
+            return self.network.buffers(self.leading, self.data.x.dtype)
+        return tuple({name: array.copy() for name, array in named.items()} for named in self.buffers)
+
+    def noise_at(self, step: int, examples: int) -> Parameters:
+        """What the layers are handed at this step. Raises InvalidInput where it does not fit."""
+        noise = self.noise(step) if self.noise else ({},) * len(self.layers)
+        if self.noise:
+            self.network.check_noise(noise, examples)
+        return noise
+
+
+def _fits(shape: Shape, leading: Shape) -> bool:
+    """Whether arrays stacked so can be spread over ``leading``."""
+    pairs = zip(reversed(shape), reversed(leading), strict=False)
+    return len(shape) <= len(leading) and all(a in (1, b) for a, b in pairs)
 
 
 @dataclass(frozen=True)
@@ -128,9 +193,10 @@ class Snapshot:
     """What one backend saw at one step: NumPy arrays, one entry a layer, leading axes as in the job's parameters."""
 
     step: int
-    loss: Array  # (…,), of the step's batch
+    loss: Array  # J (…,) of the step's batch
     outputs: tuple[Array, ...]  # (…, units, m)
     output_gradients: tuple[Array, ...]  # ∂J/∂output, (…, units, m)
     parameters: Parameters
     gradients: Parameters  # ∂J/∂parameter
+    buffers: Parameters  # before the step's batch, as the parameters are
     scores: dict[str, Array]  # the network's output on each of job.evaluate, (…, outputs, m)

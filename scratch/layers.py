@@ -5,7 +5,8 @@ Notation: … leading axes (a stack of networks), o out, i in, m examples. An ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,11 @@ Shape = tuple[int, ...]
 
 
 class Layer:
-    """What every layer answers. Without parameters only ``forward`` and ``backward`` have to be written."""
+    """What every layer answers. Without parameters only ``forward``, ``backward`` and ``formula`` have to be written.
+
+    ``p`` holds the layer's named arrays: learned parameters, buffers (what training remembers: ``forward`` changes them in
+    place) and noise (what each training step hands in, such as a dropout mask).
+    """
 
     def width(self, n_in: int) -> int:
         """Number of outputs per example, given ``n_in`` inputs."""
@@ -29,16 +34,33 @@ class Layer:
         """Shape (rows, columns) of each parameter, in the order in which they lie in θ."""
         return {}
 
+    def buffers(self, n_in: int) -> dict[str, Array]:
+        """Initial value (rows, columns) of each buffer."""
+        return {}
+
+    def noise(self, n_in: int) -> dict[str, tuple[int, float]]:
+        """What each training step hands in, as (rows, probability of True)."""
+        return {}
+
+    def inference(self) -> Layer:
+        """The layer as it is used after training."""
+        return self
+
     def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, Any]:
         """The output (…, o, m), in ``out`` where that is given, and what ``backward`` has to remember."""
         raise NotImplementedError
 
-    def backward(self, p: Tensors, cache: Any, dout: Array, out: Array | None = None) -> Array:
-        """∂J/∂x (…, i, m) from ∂J/∂output (…, o, m), in ``out`` where that is given."""
+    def backward(self, p: Tensors, cache: Any, dout: Array, into: Tensors, out: Array | None = None) -> Array:
+        """∂J/∂x (…, i, m) from ∂J/∂output (…, o, m), in ``out`` where given; writes ∂J/∂parameter into the arrays of ``into``."""
         raise NotImplementedError
 
     def gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
-        """Writes ∂J/∂parameter into the arrays of ``into``."""
+        """The second half of ``backward`` alone: below the first layer nobody asks for ∂J/∂x."""
+        self.backward(p, cache, dout, into)
+
+    def formula(self, p: Tensors, x: Any) -> Any:
+        """The textbook definition in NumPy's functions: it runs on real and complex arrays and on autodiff's variables."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -65,10 +87,127 @@ class Dense(Layer):
             z += p["b"]
         return z, x
 
-    def backward(self, p: Tensors, x: Array, dz: Array, out: Array | None = None) -> Array:
+    def backward(self, p: Tensors, x: Array, dz: Array, into: Tensors, out: Array | None = None) -> Array:
+        self.gradients(p, x, dz, into)
         return np.matmul(p["W"].mT, dz, out=out)  # (…, i, m)
 
     def gradients(self, p: Tensors, x: Array, dz: Array, into: Tensors) -> None:
         np.matmul(dz, x.mT, out=into["W"])  # (…, o, i): the sum over examples is the product's own
         if self.bias:
             np.add.reduce(dz, axis=-1, keepdims=True, out=into["b"])
+
+    def formula(self, p: Tensors, x: Any) -> Any:
+        return p["W"] @ x + p["b"] if self.bias else p["W"] @ x
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """A = X ∗ mask/(1 − rate), each entry of the mask 1 with probability 1 − rate; after training A = X (Srivastava 2014, inverted).
+
+    The mask (…, i, m) is handed in: randomness belongs to whoever trains. Raises InvalidInput where it is missing or of another shape.
+    """
+
+    rate: float = 0.5
+    active: bool = True  # False after training
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate <= 1:
+            raise InvalidInput(f"Dropout(rate={self.rate}): must lie in [0, 1]")
+
+    @property
+    def scale(self) -> float:
+        return 1 / (1 - self.rate) if self.rate < 1 else 0.0
+
+    def noise(self, n_in: int) -> dict[str, tuple[int, float]]:
+        return {"mask": (n_in, 1 - self.rate)} if self.active else {}
+
+    def inference(self) -> Layer:
+        return replace(self, active=False)
+
+    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, None]:
+        return (self._apply(p, x, out) if self.active else x), None
+
+    def backward(self, p: Tensors, cache: None, dout: Array, into: Tensors, out: Array | None = None) -> Array:
+        return self._apply(p, dout, out) if self.active else dout
+
+    def _apply(self, p: Tensors, x: Array, out: Array | None) -> Array:
+        mask = p.get("mask")
+        if mask is None:
+            raise InvalidInput(
+                f"{self}: training needs a mask: give the job its noise, or use the network's inference()"
+            )
+        if mask.shape[-2:] != x.shape[-2:]:
+            raise InvalidInput(f"{self}: the mask must be (…, {x.shape[-2]}, {x.shape[-1]}), got {mask.shape}")
+        kept = np.multiply(x, mask, out=out)
+        kept *= self.scale
+        return kept
+
+    def formula(self, p: Tensors, x: Any) -> Any:
+        return x * p["mask"] * self.scale if self.active else x
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """A = X + f(X), f the ``layers`` in turn: the gradient has a way past them, ∂A/∂X = 1 + f′ (He 2016, Eq. 1).
+
+    Parameter ``W`` of layer k inside is called ``k.W``. Raises InvalidInput unless f gives back as many units as it is given.
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise InvalidInput("Residual: at least one layer inside is needed")
+
+    def _inside(self, n_in: int) -> Iterator[tuple[int, Layer, int]]:
+        """Every layer inside, its number and the number of its inputs."""
+        for k, layer in enumerate(self.layers):
+            yield k, layer, n_in
+            n_in = layer.width(n_in)
+
+    def width(self, n_in: int) -> int:
+        width = n_in
+        for layer in self.layers:
+            width = layer.width(width)
+        if width != n_in:
+            raise InvalidInput(
+                f"{self}: the layers inside turn {n_in} units into {width}: X + f(X) needs as many as there were"
+            )
+        return n_in
+
+    def shapes(self, n_in: int) -> dict[str, Shape]:
+        return {f"{k}.{name}": a for k, layer, n in self._inside(n_in) for name, a in layer.shapes(n).items()}
+
+    def buffers(self, n_in: int) -> dict[str, Array]:
+        return {f"{k}.{name}": a for k, layer, n in self._inside(n_in) for name, a in layer.buffers(n).items()}
+
+    def noise(self, n_in: int) -> dict[str, tuple[int, float]]:
+        return {f"{k}.{name}": a for k, layer, n in self._inside(n_in) for name, a in layer.noise(n).items()}
+
+    def inference(self) -> Layer:
+        return Residual(tuple(layer.inference() for layer in self.layers))
+
+    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, list[Any]]:
+        a, caches = x, []
+        for k, layer in enumerate(self.layers):
+            a, cache = layer.forward(_of(p, k), a)
+            caches.append(cache)
+        return np.add(a, x, out=out), caches
+
+    def backward(self, p: Tensors, caches: list[Any], dout: Array, into: Tensors, out: Array | None = None) -> Array:
+        dx = dout
+        for k in range(len(self.layers) - 1, -1, -1):
+            dx = self.layers[k].backward(_of(p, k), caches[k], dx, _of(into, k))
+        return np.add(dx, dout, out=out)
+
+    def formula(self, p: Tensors, x: Any) -> Any:
+        a = x
+        for k, layer in enumerate(self.layers):
+            a = layer.formula(_of(p, k), a)
+        return x + a
+
+
+def _of(p: Tensors, k: int) -> Tensors:
+    """The arrays of layer ``k`` inside, under the names that it knows them by."""
+    prefix = f"{k}."
+    return {name.removeprefix(prefix): array for name, array in p.items() if name.startswith(prefix)}

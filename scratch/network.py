@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 
 from scratch.errors import InvalidInput
-from scratch.initializers import Scheme, zeros
+from scratch.initializers import Scheme, ones, zeros
 from scratch.layers import Array, Layer, Shape, Tensors
 from scratch.losses import Loss
 
@@ -43,7 +43,31 @@ class Network:
     @cached_property
     def shapes(self) -> tuple[dict[str, Shape], ...]:
         """Parameter shapes, layer by layer."""
-        return tuple(layer.shapes(n_in) for layer, n_in in zip(self.layers, (self.inputs, *self.widths), strict=False))
+        return tuple(layer.shapes(n_in) for layer, n_in in self._with_inputs())
+
+    @cached_property
+    def noise(self) -> tuple[dict[str, tuple[int, float]], ...]:
+        """What each training step is to be handed, layer by layer: rows, and the probability of True."""
+        return tuple(layer.noise(n_in) for layer, n_in in self._with_inputs())
+
+    @cached_property
+    def inference(self) -> Network:
+        """The network as it is used after training: no dropout, running statistics."""
+        return Network(tuple(layer.inference() for layer in self.layers), self.inputs)
+
+    def buffers(self, leading: Shape = (), dtype: Any = np.float64) -> Parameters:
+        """Fresh buffers (…, rows, columns), for a stack of ``leading`` axes."""
+
+        def spread(value: Array) -> Array:
+            return np.broadcast_to(value, leading + value.shape).astype(dtype)
+
+        return tuple(
+            {name: spread(value) for name, value in layer.buffers(n_in).items()} for layer, n_in in self._with_inputs()
+        )
+
+    def _with_inputs(self) -> Iterator[tuple[Layer, int]]:
+        """Every layer with the number of its inputs."""
+        return zip(self.layers, (self.inputs, *self.widths[:-1]), strict=True)
 
     @cached_property
     def size(self) -> int:
@@ -70,50 +94,74 @@ class Network:
 
     def check(self, parameters: Parameters) -> None:
         """Raises InvalidInput unless every layer has its parameters, in their shapes, under the same leading axes."""
-        if len(parameters) != len(self.layers):
-            raise InvalidInput(f"parameters for {len(parameters)} layers, but the network has {len(self.layers)}")
-        leading: set[Shape] = set()
-        for k, (named, shapes) in enumerate(zip(parameters, self.shapes, strict=True)):
-            if set(named) != set(shapes):
-                raise InvalidInput(f"layer {k} ({self.layers[k]}): expected {list(shapes)}, got {list(named)}")
-            for name, shape in shapes.items():
-                came = named[name].shape
-                if came[-2:] != shape:
-                    raise InvalidInput(
-                        f"layer {k} ({self.layers[k]}): {name} must be (…, {shape[0]}, {shape[1]}), got {came}"
-                    )
-                leading.add(came[:-2])
+        leading = self._check(self.shapes, parameters, "parameters")
         if len(leading) > 1:
             raise InvalidInput(f"parameters are stacked in different ways: leading axes {sorted(leading)}")
+
+    def check_buffers(self, buffers: Parameters, leading: Shape) -> None:
+        """Raises InvalidInput unless every layer has its buffers, in their shapes, under ``leading`` axes."""
+        shapes = tuple({name: a.shape for name, a in layer.buffers(n).items()} for layer, n in self._with_inputs())
+        came = self._check(shapes, buffers, "buffers")
+        if came - {leading}:
+            raise InvalidInput(f"buffers are stacked as {sorted(came)}, the parameters as {leading}")
+
+    def check_noise(self, noise: Parameters, examples: int) -> None:
+        """Raises InvalidInput unless every layer that is handed something gets it, in its shape."""
+        shapes: tuple[dict[str, Shape], ...] = tuple(
+            {name: (rows, examples) for name, (rows, _) in named.items()} for named in self.noise
+        )
+        self._check(shapes, noise, "noise")
+
+    def _check(self, expected: tuple[dict[str, Shape], ...], came: Parameters, what: str) -> set[Shape]:
+        """Raises InvalidInput where names or shapes differ; the leading axes that were met."""
+        if len(came) != len(self.layers):
+            raise InvalidInput(f"{what} for {len(came)} layers, but the network has {len(self.layers)}")
+        leading: set[Shape] = set()
+        for k, (named, shapes) in enumerate(zip(came, expected, strict=True)):
+            if set(named) != set(shapes):
+                raise InvalidInput(f"layer {k} ({self.layers[k]}): expected {list(shapes)}, got {list(named)}")
+            for name, (rows, columns) in shapes.items():
+                shape = named[name].shape
+                if shape[-2:] != (rows, columns):
+                    place = f"layer {k} ({self.layers[k]})"
+                    raise InvalidInput(f"{place}: {name} must be (…, {rows}, {columns}), got {shape}")
+                leading.add(shape[:-2])
+        return leading
 
     def initialize(
         self, weights: Scheme, generator_of: Callable[[int], Generator], biases: Scheme = zeros, leading: Shape = ()
     ) -> Parameters:
-        """Initial parameters (…, *shape) for a stack of ``leading`` axes.
+        """Initial parameters (…, *shape) for a stack of ``leading`` axes: γ is 1 and β is 0.
 
         Layer k draws from ``generator_of(k)``, its matrix by ``weights``, then its column by ``biases``.
         """
-        drawn = []
-        for k, shapes in enumerate(self.shapes):
+        schemes = {"W": weights, "b": biases, "gamma": ones, "beta": zeros}
+
+        def draw(k: int, shapes: dict[str, Shape]) -> Tensors:
             generator = generator_of(k)
-            drawn.append(
-                {
-                    name: (biases if name == "b" else weights)(generator, leading + shape)
-                    for name, shape in shapes.items()
-                }
-            )
-        return tuple(drawn)
+            return {name: schemes[name.rpartition(".")[2]](generator, leading + s) for name, s in shapes.items()}
+
+        return tuple(draw(k, shapes) for k, shapes in enumerate(self.shapes))
 
     def forward(
         self, parameters: Parameters, x: Array, into: Sequence[Array] | None = None
     ) -> tuple[list[Array], list[Any]]:
-        """Every layer's output (…, units, m), and the caches for ``backward``; ``into``: the outputs to overwrite."""
+        """Every layer's output (…, units, m), and the caches for ``backward``; ``into``: the outputs to overwrite.
+
+        Layers with buffers or noise find them among the ``parameters`` (see ``merge``), and change the buffers in place.
+        """
         outputs, caches = [], []
         for k, (layer, p) in enumerate(zip(self.layers, parameters, strict=True)):
             x, cache = layer.forward(p, x, into[k] if into else None)
             outputs.append(x)
             caches.append(cache)
         return outputs, caches
+
+    def formula(self, parameters: Sequence[Mapping[str, Any]], x: Any) -> Any:
+        """The last layer's output by the textbook's definitions, on arrays or on autodiff's variables."""
+        for layer, p in zip(self.layers, parameters, strict=True):
+            x = layer.formula(dict(p), x)
+        return x
 
     def predict(self, parameters: Parameters, x: Array) -> Array:
         """The last layer's output alone, (…, outputs, m)."""
@@ -136,10 +184,11 @@ class Network:
         douts = [dout]
         for k in range(len(self.layers) - 1, -1, -1):
             layer, p, cache = self.layers[k], parameters[k], caches[k]
-            layer.gradients(p, cache, dout, gradients[k])
             if k:
-                dout = layer.backward(p, cache, dout, into[k - 1] if into else None)
+                dout = layer.backward(p, cache, dout, gradients[k], into[k - 1] if into else None)
                 douts.append(dout)
+            else:
+                layer.gradients(p, cache, dout, gradients[k])
         return douts[::-1]
 
     def differentiate(
@@ -153,6 +202,11 @@ class Network:
         outputs, caches = self.forward(parameters, x, into and into.outputs)
         value, dout = loss(outputs[-1], y)
         return value, Trace(outputs, self.backward(parameters, caches, dout, gradients, into and into.douts))
+
+
+def merge(*parts: Parameters) -> Parameters:
+    """Parameters, buffers and noise of each layer in one dict, as ``forward`` wants them; the arrays are shared."""
+    return tuple({name: a for named in layer for name, a in named.items()} for layer in zip(*parts, strict=True))
 
 
 class Trace(NamedTuple):

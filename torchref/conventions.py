@@ -14,7 +14,16 @@ from scratch.errors import InvalidInput
 from scratch.layers import Array, Shape, Tensors
 from scratch.network import Parameters
 
-NAMES = {"W": "weight", "b": "bias"}  # parameter of a scratch layer -> attribute of its torch twin
+NAMES = {  # array of a scratch layer -> attribute of its torch twin
+    "W": "weight",
+    "b": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+    "batches": "num_batches_tracked",
+    "mask": "mask",
+}
 
 
 def device_of(name: str, dtype: np.dtype) -> torch.device:
@@ -28,6 +37,10 @@ def device_of(name: str, dtype: np.dtype) -> torch.device:
     if kind == "mps" and dtype == np.float64:
         raise InvalidInput("device 'mps' has no float64: ask for --dtype float32 as well")
     return torch.device(name)
+
+
+def dtype_of(array: Array) -> torch.dtype:
+    return torch.from_numpy(np.empty(0, array.dtype)).dtype
 
 
 def rows(array: Array, device: torch.device) -> Tensor:
@@ -48,25 +61,54 @@ def scalars(tensor: Tensor, leading: Shape) -> Array:
     return tensor.detach().cpu().numpy().reshape(leading)
 
 
+def torch_name(layer: int, name: str) -> str:
+    """``k.W`` inside residual layer 2 as ``layers.2.layers.k.weight``."""
+    *inside, last = name.split(".")
+    return "".join(f"layers.{k}." for k in (layer, *inside)) + NAMES[last]
+
+
 def state(parameters: Parameters, device: torch.device) -> dict[str, Tensor]:
     """Parameters as PyTorch's named state, each tensor a leaf of its own that wants a gradient."""
-    return {
-        f"layers.{k}.{NAMES[name]}": _tensor(
-            _one_axis(array[..., 0] if name != "W" else array, 1 + (name == "W")), device
-        ).requires_grad_()
-        for k, named in enumerate(parameters)
-        for name, array in named.items()
-    }
+    return {name: tensor.requires_grad_() for name, tensor in tensors(parameters, device).items()}
+
+
+def tensors(arrays: Parameters, device: torch.device) -> dict[str, Tensor]:
+    """Parameters, buffers or noise under PyTorch's names and in its shapes, with at most one stack axis.
+
+    Raises InvalidInput where the networks of a stack have seen different numbers of batches: PyTorch keeps one number.
+    """
+    named: dict[str, Tensor] = {}
+    for k, layer in enumerate(arrays):
+        for name, array in layer.items():
+            kind = name.rpartition(".")[2]
+            if kind == "W":
+                given = _one_axis(array, 2)
+            elif kind == "mask":
+                given = _one_axis(array, 2).swapaxes(-1, -2)
+            elif kind == "batches":
+                given = _shared(array, f"layer {k}: {name}").astype(np.int64)
+            else:
+                given = _one_axis(array[..., 0], 1)
+            named[torch_name(k, name)] = _tensor(given, device)
+    return named
+
+
+def _shared(array: Array, place: str) -> Array:
+    """The one number that a whole stack has in common."""
+    if array.size and (array != array.flat[0]).any():
+        raise InvalidInput(f"{place} differs among the networks of the stack, and PyTorch keeps one number for all")
+    return array.reshape(-1)[0] if array.size else np.zeros(())
 
 
 def parameters(tensors: dict[str, Tensor], like: Parameters) -> Parameters:
-    """The named tensors as NumPy parameters of the shapes in ``like``; on the CPU they share memory."""
+    """The named tensors as NumPy arrays of the shapes and types in ``like``; on the CPU they may share memory."""
 
     def layer(k: int, named: Tensors) -> Tensors:
-        return {
-            name: tensors[f"layers.{k}.{NAMES[name]}"].detach().cpu().numpy().reshape(a.shape)
-            for name, a in named.items()
-        }
+        found = {}
+        for name, a in named.items():
+            array = tensors[torch_name(k, name)].detach().cpu().numpy().astype(a.dtype, copy=False)
+            found[name] = np.broadcast_to(array, a.shape).copy() if array.ndim == 0 else array.reshape(a.shape)
+        return found
 
     return tuple(layer(k, named) for k, named in enumerate(like))
 
@@ -77,4 +119,4 @@ def _one_axis(array: Array, core: int) -> Array:
 
 
 def _tensor(array: Array, device: torch.device) -> Tensor:
-    return torch.tensor(np.ascontiguousarray(array), device=device)
+    return torch.tensor(np.ascontiguousarray(array).reshape(array.shape), device=device)

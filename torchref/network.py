@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-import torchref.activations  # noqa: F401  its twins register themselves
+import torchref.activations
+import torchref.normalization  # noqa: F401  these twins register themselves
 from scratch.network import Network as Description
-from torchref.layers import twin
+from torchref.layers import chain
 
 
 class Network(nn.Module):
@@ -21,11 +22,7 @@ class Network(nn.Module):
 
     def __init__(self, description: Description) -> None:
         super().__init__()
-        width, modules = description.inputs, []
-        for layer in description.layers:
-            modules.append(twin(layer, width))
-            width = layer.width(width)
-        self.layers = nn.ModuleList(modules)
+        self.layers = nn.ModuleList(chain(description.layers, description.inputs))
 
     def forward(self, x: Tensor, taps: Sequence[Tensor] | None = None) -> list[Tensor]:
         if taps is None:

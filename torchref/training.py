@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +17,12 @@ from scratch.contract import Batch, Job, Snapshot
 from scratch.errors import InvalidInput
 from scratch.layers import Array
 from scratch.network import Parameters
-from torchref import conventions, losses, optimizers
+from scratch.optimizers import ClipNorm
+from scratch.schedules import ReduceOnPlateau
+from torchref import conventions, losses, optimizers, penalties, schedules
 from torchref.network import Network
+
+Named = dict[str, Tensor]
 
 
 class Trainee:
@@ -26,8 +32,12 @@ class Trainee:
         self.job, self.leading = job, job.leading
         self.device = conventions.device_of(device, job.data.x.dtype)
         self.model = Network(job.network).to(self.device)
-        self.criterion = losses.twin(job.loss)
+        self.settled = Network(job.network.inference).to(self.device).eval()  # as it is used after training
+        self.criterion = losses.twin(job.loss).to(self.device, conventions.dtype_of(job.data.x))
+        self.penalty = penalties.twin(job.penalty) if job.penalty else None
         self.state = conventions.state(job.parameters, self.device)
+        self.started = job.start_buffers()
+        self.buffers = conventions.tensors(self.started, self.device)
 
     def load(self, data: Batch) -> tuple[Tensor, Tensor]:
         """The batch as row tensors; a stack of data is spread over all the leading axes of the parameters."""
@@ -39,35 +49,58 @@ class Trainee:
             y = np.broadcast_to(y, self.leading + y.shape[-core:])
         return conventions.rows(x, self.device), conventions.rows(y, self.device)
 
-    def objective(self, x: Tensor, y: Tensor, taps: Sequence[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
-        """The loss of each network (S,) or (), and its outputs: every layer's if there are taps, else the last's."""
+    def noise(self, number: int, examples: int) -> Named:
+        """What the layers are handed at this step."""
+        handed = self.job.noise_at(number, examples)
+        spread = tuple(
+            {name: np.broadcast_to(a, (self.leading if a.ndim > 2 else ()) + a.shape[-2:]) for name, a in named.items()}
+            for named in handed
+        )
+        return conventions.tensors(spread, self.device)
+
+    def objective(
+        self, x: Tensor, y: Tensor, others: Named, taps: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """J of each network (S,) or (), and its outputs: every layer's if there are taps, else the last's.
+
+        ``others``: buffers, which change in place, and noise.
+        """
 
         def single(
-            state: dict[str, Tensor], x: Tensor, y: Tensor, taps: Sequence[Tensor] | None
+            state: Named, others: Named, x: Tensor, y: Tensor, taps: Sequence[Tensor] | None
         ) -> tuple[Tensor, list[Tensor]]:
-            outputs = functional_call(self.model, state, (x, taps))
-            return self.criterion(outputs[-1], y), outputs
+            outputs = functional_call(self.model, {**state, **others}, (x, taps))
+            value = self.criterion(outputs[-1], y)
+            return (value if self.penalty is None else value + self.penalty(state)), outputs
 
         if not self.leading:
-            return single(self.state, x, y, taps)
+            return single(self.state, others, x, y, taps)
         axes = (
             0,
+            {name: self._axis(name, tensor) for name, tensor in others.items()},
             0 if x.ndim > 2 else None,
             0 if y.ndim > (1 if y.dtype == torch.int64 else 2) else None,
             0 if taps else None,
         )
-        return vmap(single, in_dims=axes)(self.state, x, y, taps)
+        return vmap(single, in_dims=axes)(self.state, others, x, y, taps)
+
+    def _axis(self, name: str, tensor: Tensor) -> int | None:
+        """0 where each network of the stack has its own: counts never, masks only if they have a third axis."""
+        own = {"num_batches_tracked": False, "mask": tensor.ndim > 2}
+        return 0 if own.get(name.rpartition(".")[2], True) else None
 
     @cached_property
-    def optimizer(self) -> torch.optim.Optimizer:
-        return optimizers.twin(self.job.optimizer, self.state.values())
+    def advance(self) -> Advance:
+        return Advance(self.job, self.state)
 
-    def step(self, x: Tensor, y: Tensor) -> None:
+    def step(self, number: int, x: Tensor, y: Tensor) -> None:
         """One update on one batch."""
-        self.optimizer.zero_grad()
-        value, _ = self.objective(x, y)
-        value.sum().backward()  # the networks of a stack share nothing: the sum's gradient is each one's own
-        self.optimizer.step()
+        if not self.state:  # nothing to learn
+            return
+        others = self.buffers | self.noise(number, x.shape[-2])
+        value, _ = self.objective(x, y, others)
+        found = torch.autograd.grad(value.sum(), list(self.state.values()))  # members share nothing: each has its own
+        self.advance(dict(zip(self.state, found, strict=True)), value.detach())
 
     def look(self, number: int, x: Tensor, y: Tensor, parameters: Parameters | None = None) -> Snapshot:
         """Everything that a snapshot shows, at the present parameters; those are copied unless handed in."""
@@ -75,7 +108,8 @@ class Trainee:
         sizes = [(*stack, x.shape[-2], width) for width in self.job.network.widths]
         taps = [torch.zeros(size, dtype=x.dtype, device=self.device, requires_grad=True) for size in sizes]
         wanted = [*taps, *self.state.values()]
-        value, outputs = self.objective(x, y, taps)
+        others = {name: t.clone() for name, t in self.buffers.items()} | self.noise(number, x.shape[-2])
+        value, outputs = self.objective(x, y, others, taps)
         found = torch.autograd.grad(value.sum(), wanted)
         gradients = dict(zip(self.state, found[len(taps) :], strict=True))
         return Snapshot(
@@ -83,18 +117,70 @@ class Trainee:
             conventions.scalars(value, self.leading),
             tuple(conventions.columns(a, self.leading) for a in outputs),
             tuple(conventions.columns(g, self.leading) for g in found[: len(taps)]),
-            parameters
-            or conventions.parameters(
-                {name: t.detach().clone() for name, t in self.state.items()}, self.job.parameters
-            ),
+            parameters or conventions.parameters(_copy(self.state), self.job.parameters),
             conventions.parameters(gradients, self.job.parameters),
+            conventions.parameters(_copy(self.buffers), self.started),
             {name: self.score(data) for name, data in self.job.evaluate.items()},
         )
 
     @torch.no_grad()
     def score(self, data: Batch) -> Array:
-        x, y = self.load(data)
-        return conventions.columns(self.objective(x, y)[1][-1], self.leading)
+        """The network's output on ``data``, as after training."""
+        x, _ = self.load(data)
+
+        def single(state: Named, others: Named, x: Tensor) -> Tensor:
+            return functional_call(self.settled, {**state, **others}, (x,))[-1]
+
+        if self.leading:
+            axes = (0, {name: self._axis(name, t) for name, t in self.buffers.items()}, 0 if x.ndim > 2 else None)
+            return conventions.columns(vmap(single, in_dims=axes)(self.state, self.buffers, x), self.leading)
+        return conventions.columns(single(self.state, self.buffers, x), self.leading)
+
+
+class Advance:
+    """The update that follows a gradient, with PyTorch's own parts: clip, optimizer, constraint, scheduler.
+
+    One of each for the whole stack, or, where one of them looks at a network as a whole, one of each for every network.
+    """
+
+    def __init__(self, job: Job, state: Named) -> None:
+        self.job = job
+        self.apart = bool(job.leading) and (
+            isinstance(job.optimizer.learning_rate, tuple)
+            or isinstance(job.clip, ClipNorm)
+            or isinstance(job.schedule, ReduceOnPlateau)
+            or job.constraint is not None
+        )
+        rates = np.broadcast_to(job.optimizer.base, job.leading).reshape(-1).tolist()
+        held = {name: t.detach() for name, t in state.items()}  # the same memory: what changes here changes there
+        if self.apart:
+            self.members = [
+                self._member({name: t[s] for name, t in held.items()}, rate) for s, rate in enumerate(rates)
+            ]
+        else:
+            self.members = [self._member(held, rates[0])]
+
+    def _member(self, tensors: Named, rate: float) -> tuple[Named, torch.optim.Optimizer, Any]:
+        optimizer = optimizers.twin(replace(self.job.optimizer, learning_rate=rate), tensors.values())
+        return tensors, optimizer, schedules.twin(self.job.schedule, optimizer) if self.job.schedule else None
+
+    def __call__(self, gradients: Named, value: Tensor) -> None:
+        for s, (tensors, optimizer, scheduler) in enumerate(self.members):
+            for name, tensor in tensors.items():
+                tensor.grad = gradients[name][s] if self.apart else gradients[name]
+            if self.job.clip:
+                optimizers.clip(self.job.clip, tensors.values())
+            optimizer.step()
+            if self.job.constraint:
+                penalties.project(self.job.constraint, tensors)
+            if isinstance(self.job.schedule, ReduceOnPlateau):
+                scheduler.step(value[s] if self.apart else value)
+            elif scheduler:
+                scheduler.step()
+
+
+def _copy(tensors: Named) -> Named:
+    return {name: t.detach().clone() for name, t in tensors.items()}
 
 
 def snapshot(job: Job, device: str = "cpu") -> Snapshot:
@@ -109,14 +195,13 @@ def train(job: Job, device: str = "cpu") -> Iterator[Snapshot]:
         raise InvalidInput("to train, a job needs batches: job.batches is None")
     trainee = Trainee(job, device)
     xs, ys = trainee.load(job.data)
-    chosen_by_step = job.batches.reshape(len(job.batches), -1, job.batches.shape[-1])
-    batches = torch.tensor(chosen_by_step, device=trainee.device)
-    for number, chosen in enumerate(batches):
-        x, y = (xs[chosen], ys[chosen]) if job.batches.ndim > 2 else (xs[..., chosen[0], :], _pick(ys, chosen[0]))
+    for number, columns in enumerate(job.batches):
+        chosen = torch.tensor(columns.reshape(-1, columns.shape[-1]), device=trainee.device)
+        x, y = (xs[chosen], ys[chosen]) if columns.ndim > 1 else (xs[..., chosen[0], :], _pick(ys, chosen[0]))
         if number in job.snapshots:
             yield trainee.look(number, x, y)
-        if number < len(batches) - 1:
-            trainee.step(x, y)
+        if number < len(job.batches) - 1:
+            trainee.step(number, x, y)
 
 
 def _pick(ys: Tensor, chosen: Tensor) -> Tensor:

@@ -304,6 +304,7 @@ def compared(job: Job, shots: dict[str, Snapshot], part: str, condition: str) ->
             tuple(map(first, shot.output_gradients)),
             few(shot.parameters),
             few(shot.gradients),
+            few(shot.buffers),
             {},
         )
         for shot in shots.values()
