@@ -55,6 +55,7 @@ class Analysis:
     claims: list[Claim]
     finding: Callable[[pd.DataFrame], str]  # from the judged claims
     next_steps: Sequence[str] = ()
+    printed: str = ""  # the table that the command line shows
 
 
 class Plot(NamedTuple):

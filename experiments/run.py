@@ -8,13 +8,16 @@ import sys
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
 
 from experiments.experiment import Experiment, load, names
 from scratch.errors import InvalidInput, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HELP = """usage: python -m experiments.run NAME [options]
        python -m experiments.run NAME --help     every option of that experiment
@@ -107,6 +110,8 @@ def run(experiment: Experiment, options: Any, out: Path, running: Running) -> in
             "control passes: these few seeds cannot tell right from wrong either; more seeds will (--help names them)"
         )
     worst = result.tables["agreement"].ratio.max()
+    if result.printed:
+        print(tabulated(result.tables[result.printed]))
     print(f"{result.finding}")
     print(
         f"{'HOLDS' if result.holds else 'FAILS'}: {(claims.verdict == 'holds').sum()} of {len(claims)} claims hold; the implementations "
@@ -115,6 +120,15 @@ def run(experiment: Experiment, options: Any, out: Path, running: Running) -> in
         f"{f'; {failed} cells failed' if failed else ''}: {out / 'report.html'}"
     )
     return 0 if result.holds else 1
+
+
+def tabulated(table: pd.DataFrame) -> str:
+    from tabulate import tabulate
+
+    rows = [
+        [f"{cell:.2f}" if isinstance(cell, float) else cell for cell in row] for row in table.itertuples(index=False)
+    ]
+    return tabulate(rows, headers=list(table.columns), disable_numparse=True, maxheadercolwidths=12)
 
 
 def show_plan(experiment: Experiment, options: Any, out: Path, running: Running) -> int:

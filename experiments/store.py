@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/agreement.py", "experiments/data.py", "experiments/probes.py",
-            "experiments/randomness.py", "experiments/theory.py")  # fmt: skip
+            "experiments/randomness.py", "experiments/theory.py", "experiments/witnesses.py")  # fmt: skip
 
 
 class Store:

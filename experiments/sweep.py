@@ -43,6 +43,7 @@ class Result:
     finding: str
     next_steps: Sequence[str]
     seconds: dict[str, float] = field(compare=False)
+    printed: str = ""  # the table that the command line shows
 
     @property
     def claims(self) -> pd.DataFrame:
@@ -223,7 +224,7 @@ def assemble(
     claims, comparisons = judge(analysis.claims)
     tables = joined | analysis.tables | {"claims": claims, "comparisons": comparisons}
     tables["failures"] = pd.DataFrame(failed, columns=["cell", "reason"])
-    return Result(experiment, options, tables, analysis.finding(claims), analysis.next_steps, seconds)
+    return Result(experiment, options, tables, analysis.finding(claims), analysis.next_steps, seconds, analysis.printed)
 
 
 def default_jobs() -> int:

@@ -1,0 +1,272 @@
+"""What each cell measures: one piece of the library, on many random shapes, before four witnesses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+
+import scratch as s
+from experiments.agreement import LIMIT, Key, Rounding
+from experiments.experiment import Tables
+from experiments.randomness import generator, noise
+from experiments.witnesses import INPUT, WITNESSES, Testimony, noise_level, objective, observed
+from scratch import gradcheck
+from scratch.contract import Batch, Job
+from scratch.layers import Array, Layer, Shape
+from scratch.losses import InnerProduct, Loss
+from scratch.network import Network
+from scratch.penalties import Penalty
+
+STACKS: tuple[Shape, ...] = ((), (2,), (3, 2))
+PLANTED = 1e-9  # the control: a gradient wrong by one part in a thousand million
+WELL = 16.0  # a problem whose rounding is magnified by less than this is well-conditioned
+Drawn = Callable[[Generator, Shape], Array]  # (generator, shape) -> numbers
+
+
+def normal(random: Generator, shape: Shape) -> Array:
+    return 2 * random.standard_normal(shape)
+
+
+def uniform(random: Generator, shape: Shape) -> Array:
+    """Probabilities, none of them so near to 0 or 1 that the logarithm's clamp would be met."""
+    return random.uniform(0.02, 0.98, shape)
+
+
+def labels(random: Generator, shape: Shape) -> Array:
+    *leading, classes, examples = shape
+    return random.integers(0, classes, (*leading, examples))
+
+
+def build(
+    random: Generator,
+    largest: int,
+    layers: Callable[[int], tuple[Layer, ...]],
+    loss: Loss = InnerProduct(),  # noqa: B008  frozen
+    target: Drawn = normal,
+    penalty: Penalty | None = None,
+) -> Job:
+    """A job of random shapes: features, examples and stack axes; ``layers`` are made for so many features."""
+    features, examples = int(random.integers(1, largest + 1)), int(random.integers(2, 2 * largest))
+    leading = STACKS[random.integers(len(STACKS))]
+    network = Network(layers(features), features)
+    parameters = tuple(
+        {name: started(random, name, (*leading, *shape)) for name, shape in named.items()} for named in network.shapes
+    )
+    stacked = leading if any(parameters) else ()
+    buffers = tuple(
+        {name: a + (0 if name.endswith("batches") else random.uniform(0, 1, a.shape)) for name, a in named.items()}
+        for named in network.buffers(stacked)
+    )
+    y = target(random, (*stacked, network.widths[-1], examples))
+    handed = noise(network, int(random.integers(1 << 30)), np.zeros((1, examples), int), stacked)
+    data = Batch(normal(random, (features, examples)), y)
+    return Job(network.layers, loss, parameters, data, buffers=buffers, noise=handed, penalty=penalty)
+
+
+def started(random: Generator, name: str, shape: Shape) -> Array:
+    """Parameters that hide nothing: no bias is zero, no γ is one."""
+    drawn = random.standard_normal(shape)
+    return drawn / np.sqrt(shape[-1]) if name.endswith("W") else 0.5 * drawn + name.endswith("gamma")
+
+
+def of(*layers: Layer, **more: Any) -> Callable[[Generator, int], Job]:
+    """A piece whose layers do not depend on the number of features."""
+    return partial(_of, layers, more)
+
+
+def _of(layers: tuple[Layer, ...], more: dict[str, Any], random: Generator, largest: int) -> Job:
+    return build(random, largest, lambda features: layers, **more)
+
+
+def residual(random: Generator, largest: int) -> Job:
+    def layers(features: int) -> tuple[Layer, ...]:
+        return (s.Residual((s.Dense(4), s.BatchNorm(), s.Tanh(), s.Dropout(0.2), s.Dense(features, bias=False))),)
+
+    return build(random, largest, layers)
+
+
+def whole(random: Generator, largest: int) -> Job:
+    """A random network: up to six blocks of any layers, any loss that takes labels or numbers, any penalty."""
+
+    def layers(features: int) -> tuple[Layer, ...]:
+        found: list[Layer] = []
+        for _ in range(random.integers(1, 7)):
+            width = int(random.integers(1, largest + 1))
+            block = [s.Dense(width, bias=bool(random.integers(2))), chosen(random, NORMS), chosen(random, ELEMENTWISE)]
+            if random.integers(3) == 0:
+                block = [block[0], s.Residual((s.Dense(3), chosen(random, ELEMENTWISE), s.Dense(width))), block[1]]
+            found += [layer for layer in (*block, chosen(random, DROPOUTS)) if layer is not None]
+        return (*found, s.Dense(int(random.integers(2, largest + 2))))
+
+    loss, target = chosen(random, ((s.CrossEntropy(), labels), (s.BinaryCrossEntropy(), uniform), (s.Huber(), normal)))
+    return build(random, largest, layers, loss, target, chosen(random, (None, s.L2(0.1), s.L1(0.1, reach="all"))))
+
+
+def chosen(random: Generator, among: tuple) -> Any:
+    return among[random.integers(len(among))]
+
+
+ELEMENTWISE: tuple[Layer, ...] = (
+    s.Identity(),
+    s.Sigmoid(),
+    s.Tanh(),
+    s.ReLU(),
+    s.LeakyReLU(),
+    s.LeakyReLU(0.3),
+    s.ELU(),
+    s.ELU(0.4),
+    s.SELU(),
+    s.GELU(),
+    s.GELU("tanh"),
+    s.Softplus(),
+    s.Softplus(3.0),
+    s.SiLU(),
+    s.Mish(),
+    s.HardTanh(),
+    s.HardTanh(-0.5, 1.5),
+)
+NORMS = (None, s.BatchNorm(), s.BatchNorm(affine=False), s.BatchNorm(running=True), s.LayerNorm())
+DROPOUTS = (None, None, s.Dropout(0.3), s.Dropout(active=False))
+LAYERS: dict[str, Callable[[Generator, int], Job]] = {
+    "Dense": of(s.Dense(5)),
+    "Dense, no bias": of(s.Dense(5, bias=False)),
+    "BatchNorm": of(s.BatchNorm()),
+    "BatchNorm, not affine": of(s.BatchNorm(affine=False, epsilon=1e-3)),
+    "BatchNorm, cumulative": of(s.BatchNorm(momentum=None)),
+    "BatchNorm, after training": of(s.BatchNorm(running=True)),
+    "LayerNorm": of(s.LayerNorm()),
+    "LayerNorm, not affine": of(s.LayerNorm(affine=False, epsilon=1e-3)),
+    "Dropout": of(s.Dropout(0.3)),
+    "Dropout, after training": of(s.Dropout(active=False)),
+    "Residual": residual,
+    "Softmax": of(s.Softmax()),
+    "LogSoftmax": of(s.LogSoftmax()),
+}
+WEIGHTS = (0.5, 2.0, 1.5, 0.0, 3.0)
+LABELLED = (s.Dense(5),)  # five classes
+LOSSES: dict[str, Callable[[Generator, int], Job]] = {
+    "squared error": of(s.Identity(), loss=s.SquaredError()),
+    "squared error, sum": of(s.Identity(), loss=s.SquaredError(reduction="sum")),
+    "absolute error": of(s.Identity(), loss=s.AbsoluteError()),
+    "Huber": of(s.Identity(), loss=s.Huber()),
+    "Huber, δ = 0.3, sum": of(s.Identity(), loss=s.Huber(0.3, reduction="sum")),
+    "BCE of logits": of(s.Identity(), loss=s.BinaryCrossEntropy(), target=uniform),
+    "BCE of logits, positives × 3": of(s.Identity(), loss=s.BinaryCrossEntropy(3.0), target=uniform),
+    "BCE of logits, a weight each": of(*LABELLED, loss=s.BinaryCrossEntropy(WEIGHTS), target=uniform),
+    "BCE of probabilities": of(s.Sigmoid(), loss=s.BinaryCrossEntropyFromProbabilities(), target=uniform),
+    "CE, labels": of(*LABELLED, loss=s.CrossEntropy(), target=labels),
+    "CE, labels, sum": of(*LABELLED, loss=s.CrossEntropy(reduction="sum"), target=labels),
+    "CE, soft labels": of(*LABELLED, loss=s.CrossEntropy(), target=uniform),
+    "CE, class weights": of(*LABELLED, loss=s.CrossEntropy(WEIGHTS), target=labels),
+    "CE, soft, class weights": of(*LABELLED, loss=s.CrossEntropy(WEIGHTS), target=uniform),
+    "CE, smoothed": of(*LABELLED, loss=s.CrossEntropy(label_smoothing=0.1), target=labels),
+    "CE, smoothed, weights": of(*LABELLED, loss=s.CrossEntropy(WEIGHTS, label_smoothing=0.2), target=labels),
+    "CE, label 2 ignored": of(*LABELLED, loss=s.CrossEntropy(ignore_index=2), target=labels),
+    "NLL": of(*LABELLED, s.LogSoftmax(), loss=s.NegativeLogLikelihood(), target=labels),
+    "NLL, weights, one ignored": of(
+        *LABELLED, s.LogSoftmax(), loss=s.NegativeLogLikelihood(WEIGHTS, ignore_index=0), target=labels
+    ),
+}
+REGULARIZED = (s.Dense(4), s.BatchNorm(), s.Dense(3))
+PENALTIES = {
+    f"{name}, {reach}": of(*REGULARIZED, penalty=penalty)
+    for reach in ("weights", "all")
+    for name, penalty in {
+        "L1": s.L1(0.3, reach=reach),
+        "L2": s.L2(0.3, reach=reach),
+        "elastic net": s.ElasticNet(0.2, 0.3, reach=reach),
+    }.items()
+}
+FAMILIES: dict[str, dict[str, Callable[[Generator, int], Job]]] = {
+    "layers": LAYERS,
+    "activations": {repr(layer): of(layer) for layer in ELEMENTWISE},
+    "losses": LOSSES,
+    "penalties": PENALTIES,
+    "networks": {"random networks": whole},
+}
+
+
+def measure(*, family: str, piece: str, trials: int, largest: int, seed: int) -> Tables:
+    """Every pair of witnesses on every trial: the worst difference in units of its rounding bound, and where."""
+    found, orders = [], []
+    for trial in range(trials):
+        random = generator(seed, "gradients", family, piece, trial)
+        job = observed(FAMILIES[family][piece](random, largest))
+        said = {name: witness(job) for name, witness in WITNESSES.items()}
+        shadows = generator(seed, "shadows", family, piece, trial)
+        rounding, level = Rounding(job, shadows), noise_level(job, shadows)
+        for a, b in combinations(WITNESSES, 2):
+            found += [
+                {"pair": f"{a} – {b}", "trial": trial} | compared(rounding, key, said[a][key], said[b][key], level[key])
+                for key in said["by hand"]
+            ]
+        orders += slopes(job, said, random)
+    named = {"family": family, "piece": piece}
+    return {
+        "ledger": worst(pd.DataFrame(found)).assign(**named, trials=trials),
+        "slopes": pd.DataFrame(orders).assign(**named),
+        "kinks": pd.DataFrame([named | {"kinks": kinks(FAMILIES[family][piece](generator(0, "kinks"), largest))}]),
+    }
+
+
+def worst(found: pd.DataFrame) -> pd.DataFrame:
+    """One row for each pair: where it differs most in units of the bound."""
+    pairs = found.groupby("pair", sort=False)
+    most = pairs[["control_ratio", "well_relative", "control_relative"]].max()
+    return found.loc[pairs.ratio.idxmax()].drop(columns=list(most)).join(most, on="pair").reset_index(drop=True)
+
+
+def compared(rounding: Rounding, key: Key, a: Array, b: Array, level: Array) -> dict[str, Any]:
+    """One quantity in two testimonies; ``control_ratio``: the same, had the first one been slightly wrong."""
+    seen = rounding.difference(key, a, b, level)
+    size = seen.difference / seen.relative if seen.relative else float(np.linalg.norm(a))
+    condition = seen.bound / (LIMIT * rounding.scale * size) if size else np.inf
+    wrong = rounding.difference(key, a * (1 + PLANTED), b, level)
+    return {
+        "layer": key[0],
+        "quantity": key[1],
+        "difference": seen.difference,
+        "relative": seen.relative,
+        "bound": seen.bound,
+        "ratio": seen.ratio,
+        "control_ratio": wrong.ratio,
+        "well_relative": seen.relative if condition < WELL else 0.0,
+        "control_relative": wrong.relative if condition < WELL else 0.0,
+    }
+
+
+def slopes(job: Job, said: dict[str, Testimony], random: Generator) -> list[dict[str, Any]]:
+    """The order at which J(x + hd) − J(x) − h⟨g, d⟩ falls with h: 2 for the gradient, 1 for any other; the worst network's."""
+    x, theta = job.data.x, job.network.flatten(job.parameters)[..., None, :]
+    direction, error = random.standard_normal(x.shape), 1 + 0.1 * random.standard_normal(x.shape)
+
+    def order(gradient: Array) -> float:
+        return float(np.min(gradcheck.taylor_slope(partial(objective, job, theta), x, gradient, direction)))
+
+    backends = {"scratch": said["by hand"][INPUT], "torchref": said["torch"][INPUT]}
+    return [{"backend": name, "order": order(g), "wrong": order(g * error)} for name, g in backends.items()]
+
+
+def kinks(job: Job) -> str:
+    """Where a piece that works on each number alone has kinks, searched on a grid: a loss against the target 0, a penalty's weight."""
+    grid = np.arange(-24, 25)[None, :] / 8
+    penalty = job.penalty
+    if penalty:
+        found = gradcheck.kinks(lambda points: penalty(({"W": points},)), grid)
+    elif (
+        job.network.size
+        or any((*job.network.noise, *job.network.buffers()))
+        or job.network.widths[-1] != job.network.inputs
+    ):
+        return ""
+    else:
+        y = np.full(grid.shape, float(job.loss == InnerProduct()))
+        looked = Job(job.layers, job.loss, ({},) * len(job.layers), Batch(grid, y))
+        found = gradcheck.kinks(partial(objective, looked, np.zeros((1, 0))), grid)
+    return ", ".join(f"{grid[at]:g}" for at in found)
