@@ -7,11 +7,12 @@ activation. Logarithms are natural; "size" is a squared norm or a mean square.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, polygamma, psi
 
-from scratch.activations import Activation
+from scratch.activations import Activation, HardTanh, Softplus
 from scratch.layers import Array
 
 LOG_NORMAL_MEAN = -(np.euler_gamma + np.log(2)) / 2  # E log|N(0, 1)| = −0.6352
@@ -62,17 +63,41 @@ def born_dead(width: int, depth: Array) -> Array:
     return 1 - (1 - 0.5**width) ** depth
 
 
+_REACH = 12.0  # beyond so many deviations lies 1e-32
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
-_Z = np.concatenate([6 * (_NODES - 1), 6 * (_NODES + 1)])  # [−12, 0] and [0, 12] apart: a kink at 0 costs no accuracy
-_DENSITY = 6 * np.concatenate([_WEIGHTS, _WEIGHTS]) * np.exp(-_Z * _Z / 2) / np.sqrt(2 * np.pi)
+_KINKS: dict[type, Callable[[Any], tuple[float, ...]]] = {  # of φ or φ′, apart from those at 0
+    HardTanh: lambda layer: (layer.low, layer.high),
+    Softplus: lambda layer: (layer.threshold / layer.beta,),
+}
+
+
+def _quadrature(kinks: Array) -> tuple[Array, Array]:
+    """Nodes z and weights (…, N) for E f(z), z ~ N(0, 1): Gauss–Legendre between the ``kinks`` (…, K) and 0, each piece apart."""
+    ends = np.broadcast_to([-_REACH, 0.0, _REACH], (*kinks.shape[:-1], 3))
+    edges = np.sort(np.concatenate([ends, np.clip(kinks, -_REACH, _REACH)], axis=-1))[..., None]
+    half, middle = (edges[..., 1:, :] - edges[..., :-1, :]) / 2, (edges[..., 1:, :] + edges[..., :-1, :]) / 2
+    nodes = half * (_NODES + np.divide(middle, half, out=np.zeros_like(half), where=half > 0))
+    weights = half * _WEIGHTS * np.exp(-nodes * nodes / 2) / np.sqrt(2 * np.pi)
+    return nodes.reshape(*kinks.shape[:-1], -1), weights.reshape(*kinks.shape[:-1], -1)
+
+
+_Z, _DENSITY = _quadrature(np.empty(0))
 
 
 def moments(activation: Activation, q: Array) -> tuple[Array, Array]:
     """E φ(√q z)² and E φ′(√q z)² for z ~ N(0, 1), for every entry of ``q``."""
-    at = np.sqrt(np.asarray(q, float))[..., None] * _Z
-    value, cache = activation.forward({}, at)
-    slope = activation.backward({}, cache, np.ones_like(at), {})
-    return value**2 @ _DENSITY, slope**2 @ _DENSITY
+    root, kinks = np.sqrt(np.asarray(q, float))[..., None], _KINKS.get(type(activation))
+    z, density = _Z, _DENSITY
+    if kinks:
+        with np.errstate(divide="ignore", invalid="ignore"):  # q = 0
+            z, density = _quadrature(np.nan_to_num(np.array(kinks(activation)) / root))
+    value, cache = activation.forward({}, root * z)
+    slope = activation.backward({}, cache, np.ones_like(value), {})
+    return _expected(value**2, density), _expected(slope**2, density)
+
+
+def _expected(values: Array, density: Array) -> Array:
+    return values @ density if density.ndim == 1 else (values * density).sum(-1)
 
 
 def mean_field(activation: Activation, q: Array, sigma_w2: float, sigma_b2: float, depth: int) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from scratch.activations import (
 )
 from scratch.contract import Batch, Job, Snapshot
 from scratch.errors import InvalidInput
+from scratch.fitting import Fit, epochs, fit, predict, split
 from scratch.layers import Dense, Dropout, Residual
 from scratch.losses import (
     AbsoluteError,
@@ -31,6 +32,7 @@ from scratch.network import Network
 from scratch.normalization import BatchNorm, LayerNorm
 from scratch.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, ClipNorm, ClipValue, RMSProp
 from scratch.penalties import L1, L2, ElasticNet, MaxNorm
+from scratch.saving import load, save
 from scratch.schedules import (
     Constant,
     Cosine,
@@ -71,6 +73,7 @@ __all__ = [
     "Dropout",
     "ElasticNet",
     "Exponential",
+    "Fit",
     "HardTanh",
     "Huber",
     "Identity",
@@ -102,4 +105,10 @@ __all__ = [
     "Tanh",
     "WarmRestarts",
     "Warmup",
+    "epochs",
+    "fit",
+    "load",
+    "predict",
+    "save",
+    "split",
 ]

@@ -6,7 +6,7 @@ and torchref.training are the two that there are. Everything here is NumPy, what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,7 +15,7 @@ import numpy as np
 from scratch.errors import InvalidInput
 from scratch.layers import Array, Layer, Shape
 from scratch.losses import Loss
-from scratch.network import Network, Parameters, merge
+from scratch.network import Network, Parameters, fits, is_plain, kind_of, merge
 from scratch.optimizers import SGD, Clip, Optimizer
 from scratch.penalties import MaxNorm, Penalty
 from scratch.schedules import Schedule
@@ -29,20 +29,27 @@ class Batch:
     y: Array
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.x, np.ndarray) and isinstance(self.y, np.ndarray)):
+        if not (is_plain(self.x) and is_plain(self.y)):
             raise InvalidInput(f"X and Y must be NumPy arrays, got {type(self.x).__name__} and {type(self.y).__name__}")
         if self.x.ndim < 2 or self.x.dtype.kind != "f":
             raise InvalidInput(f"X must be floating point (…, features, examples), got {self.x.dtype} {self.x.shape}")
+        if self.x.dtype not in (np.float32, np.float64):
+            raise InvalidInput(f"X must be float32 or float64 in this machine's byte order, got {self.x.dtype}")
         if self.y.ndim < 1 or self.x.shape[-1] != self.y.shape[-1]:
             raise InvalidInput(
                 f"X holds {self.x.shape[-1]} examples (its columns), Y {self.y.shape[-1] if self.y.ndim else 'none'}"
             )
-        if self.y.dtype.kind not in "iu" and self.y.dtype != self.x.dtype:
+        if not self.labelled and self.y.dtype != self.x.dtype:
             raise InvalidInput(f"Y must be integer labels or of X's type {self.x.dtype}, got {self.y.dtype}")
         for name, array in (("X", self.x), ("Y", self.y)):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
                 raise InvalidInput(f"{name} holds {array[where]} at {where}: every number must be finite")
+
+    @property
+    def labelled(self) -> bool:
+        """Whether y is integer labels."""
+        return self.y.dtype.kind in "iu"
 
     def columns(self, chosen: Array) -> Batch:
         """The examples ``chosen`` (…, b); a stack of choices gives a stack of batches (…, features, b)."""
@@ -57,6 +64,8 @@ class Batch:
 
 
 Noise = Callable[[int], Parameters]
+KINDS = {"data": Batch, "loss": Loss, "optimizer": Optimizer}  # fields of a job: what they must be
+OPTIONAL = {"penalty": Penalty, "schedule": Schedule, "clip": Clip, "constraint": MaxNorm}
 
 
 @dataclass(frozen=True)
@@ -89,8 +98,11 @@ class Job:
     constraint: MaxNorm | None = None
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         network = self.network
         network.check(self.parameters)
+        if 0 in self.leading:
+            raise InvalidInput(f"parameters are stacked as {self.leading}: a stack needs at least one network")
         if self.buffers is not None:
             network.check_buffers(self.buffers, self.leading)
         for k, named in enumerate(merge(self.parameters, self.buffers or ({},) * len(self.layers))):
@@ -98,46 +110,69 @@ class Job:
                 if array.dtype != self.data.x.dtype:
                     raise InvalidInput(f"layer {k}: {name} is {array.dtype}, but the data is {self.data.x.dtype}")
         for name, data in self.evaluate.items():
+            if not isinstance(data, Batch):
+                raise InvalidInput(f"evaluate[{name!r}] must be a Batch, got {type(data).__name__}")
             if data.x.dtype != self.data.x.dtype:
                 raise InvalidInput(f"evaluate[{name!r}] is {data.x.dtype}, but the data is {self.data.x.dtype}")
             if data.x.shape[-2] != network.inputs:
                 raise InvalidInput(f"evaluate[{name!r}] has {data.x.shape[-2]} features, the data {network.inputs}")
-        for name, data in (("data", self.data), *((f"evaluate[{n!r}]", d) for n, d in self.evaluate.items())):
-            for letter, shape in (
-                ("X", data.x.shape[:-2]),
-                ("Y", data.y.shape[: -1 if data.y.dtype.kind in "iu" else -2]),
-            ):
-                if not _fits(shape, self.leading):
-                    raise InvalidInput(f"{name}: {letter} is stacked as {shape}, the networks as {self.leading}")
-        if any(network.noise) and self.noise is None:
+        if any(network.noise) and not callable(self.noise):
             raise InvalidInput("a layer with dropout needs noise: give the job a function from the step to the masks")
         self._check_targets(network.widths[-1])
         if self.batches is not None:
             self._check_batches(self.batches)
+        for name, data in (("data", self.data), *((f"evaluate[{n!r}]", d) for n, d in self.evaluate.items())):
+            for letter, shape in (
+                ("X", data.x.shape[:-2]),
+                ("Y", data.y.shape[: -1 if data.labelled else -2]),
+            ):
+                if not fits(shape, self.leading):
+                    raise InvalidInput(f"{name}: {letter} is stacked as {shape}, the networks as {self.leading}")
         self._check_rates()
+
+    def _check_kinds(self) -> None:
+        for name, kind in (KINDS | OPTIONAL).items():
+            given = getattr(self, name)
+            if not (isinstance(given, kind) or (given is None and name in OPTIONAL)):
+                raise InvalidInput(f"{name} must be of the kind {kind.__name__}, got {kind_of(given)}")
+        if not self.data.x.shape[-1]:
+            raise InvalidInput("the data holds no examples")
 
     def _check_batches(self, batches: Array | Sequence[Array]) -> None:
         m = self.data.x.shape[-1]
         if not isinstance(batches, np.ndarray):
+            if not isinstance(batches, Sequence) or not all(is_plain(chosen) for chosen in batches):
+                inside = f" of {kind_of(batches[0])}" if isinstance(batches, Sequence) else ""
+                raise InvalidInput(
+                    f"batches must be an array (steps, …, b) or a list of arrays (b,), got {kind_of(batches)}{inside}"
+                )
             if any(chosen.ndim != 1 for chosen in batches):
                 raise InvalidInput(
                     "batches of different sizes must be arrays (b,), the same for every network of a stack"
                 )
         elif batches.ndim < 2:
             raise InvalidInput(f"batches must be whole numbers (steps, …, b), got {batches.dtype} {batches.shape}")
-        elif batches.ndim > 2 and self.data.x.ndim > 2:
+        elif batches.ndim > 2 and (self.data.x.ndim > 2 or self.data.y.ndim > (1 if self.data.labelled else 2)):
             raise InvalidInput("batches of its own for each network need data without leading axes")
+        elif batches.shape[1:-1] not in ((), self.leading):
+            raise InvalidInput(f"batches are stacked as {batches.shape[1:-1]}, the parameters as {self.leading}")
+        if not len(batches):
+            raise InvalidInput("batches must hold at least one step")
         for chosen in [batches] if isinstance(batches, np.ndarray) else batches:
             if chosen.dtype.kind not in "iu":
                 raise InvalidInput(f"batches must be whole numbers (steps, …, b), got {chosen.dtype} {chosen.shape}")
             if not (chosen.size and chosen.min() >= 0 and chosen.max() < m):
                 raise InvalidInput(f"batches must name columns 0 … {m - 1} of the data, and at least one")
+        if not isinstance(self.snapshots, Collection):
+            raise InvalidInput(f"snapshots must be a tuple of whole numbers, got {kind_of(self.snapshots)}")
+        if not all(isinstance(step, (int, np.integer)) for step in self.snapshots):
+            raise InvalidInput(f"snapshots must be a tuple of whole numbers, got {self.snapshots!r:.60}")
         if not all(0 <= step < len(batches) for step in self.snapshots):
             raise InvalidInput(f"snapshots at {self.snapshots}, but there are steps 0 … {len(batches) - 1}")
 
     def _check_targets(self, outputs: int) -> None:
         y = self.data.y
-        if y.dtype.kind in "iu":
+        if self.data.labelled:
             if not self.loss.takes_labels:
                 raise InvalidInput(
                     f"{self.loss} needs Y as numbers (…, {outputs}, m) of X's type, got integers {y.shape}"
@@ -160,9 +195,9 @@ class Job:
 
     @cached_property
     def leading(self) -> Shape:
-        """The stack axes (…) of the parameters, or of the buffers; () for a single network or one without either."""
+        """The stack axes (…) of the parameters, or of the buffers, or, of a network without either, of X."""
         held = (*self.parameters, *(self.buffers or ()))
-        return next((a.shape[:-2] for named in held for a in named.values()), ())
+        return next((a.shape[:-2] for named in held for a in named.values()), self.data.x.shape[:-2])
 
     @cached_property
     def network(self) -> Network:
@@ -178,14 +213,8 @@ class Job:
         """What the layers are handed at this step. Raises InvalidInput where it does not fit."""
         noise = self.noise(step) if self.noise else ({},) * len(self.layers)
         if self.noise:
-            self.network.check_noise(noise, examples)
+            self.network.check_noise(noise, examples, self.leading)
         return noise
-
-
-def _fits(shape: Shape, leading: Shape) -> bool:
-    """Whether arrays stacked so can be spread over ``leading``."""
-    pairs = zip(reversed(shape), reversed(leading), strict=False)
-    return len(shape) <= len(leading) and all(a in (1, b) for a, b in pairs)
 
 
 @dataclass(frozen=True)

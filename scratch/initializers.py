@@ -63,7 +63,7 @@ def truncated_normal(
 ) -> Array:
     """N(mean, std²) given that it lies in [low, high], by rejection; the bounds are weights, not multiples of std.
 
-    Raises InvalidInput where fewer than one draw in 10 000 would lie there.
+    Raises InvalidInput where fewer than one draw in 10 000 would be kept, of the normal distribution and of the uniform one.
     """
     _require_normal("truncated_normal", mean, std)
     place = f"truncated_normal(mean={mean}, std={std}, low={low}, high={high})"

@@ -46,6 +46,9 @@ class Layer:
         """The layer as it is used after training."""
         return self
 
+    def check_examples(self, examples: int) -> None:
+        """Raises InvalidInput where a batch of so many examples is too small for the layer."""
+
     def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, Any]:
         """The output (…, o, m), in ``out`` where that is given, and what ``backward`` has to remember."""
         raise NotImplementedError
@@ -186,6 +189,10 @@ class Residual(Layer):
 
     def inference(self) -> Layer:
         return Residual(tuple(layer.inference() for layer in self.layers))
+
+    def check_examples(self, examples: int) -> None:
+        for layer in self.layers:
+            layer.check_examples(examples)
 
     def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, list[Any]]:
         a, caches = x, []

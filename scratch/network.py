@@ -29,6 +29,9 @@ class Network:
     def __post_init__(self) -> None:
         if not self.layers:
             raise InvalidInput("a network needs at least one layer")
+        for k, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise InvalidInput(f"layer {k} must be a layer such as Dense(3), got {kind_of(layer)}")
         if self.inputs < 1:
             raise InvalidInput(f"a network needs at least one input feature, got {self.inputs}")
 
@@ -105,25 +108,44 @@ class Network:
         if came - {leading}:
             raise InvalidInput(f"buffers are stacked as {sorted(came)}, the parameters as {leading}")
 
-    def check_noise(self, noise: Parameters, examples: int) -> None:
-        """Raises InvalidInput unless every layer that is handed something gets it, in its shape."""
+    def check_noise(self, noise: Parameters, examples: int, leading: Shape = ()) -> None:
+        """Raises InvalidInput unless every layer that is handed something gets it, in its shape, for the stack ``leading``."""
         shapes: tuple[dict[str, Shape], ...] = tuple(
             {name: (rows, examples) for name, (rows, _) in named.items()} for named in self.noise
         )
-        self._check(shapes, noise, "noise")
+        for came in self._check(shapes, noise, "noise"):
+            if not fits(came, leading):
+                raise InvalidInput(f"noise is stacked as {came}, the parameters as {leading}")
+        for k, named in enumerate(noise):
+            for name, array in named.items():
+                if array.dtype != bool:  # any other would change the type of what it multiplies
+                    raise InvalidInput(f"layer {k} ({self.layers[k]}): {name} must hold Booleans, got {array.dtype}")
+
+    def check_examples(self, examples: int) -> None:
+        """Raises InvalidInput where a training batch of so many examples is too small for a layer."""
+        for layer in self.layers:
+            layer.check_examples(examples)
 
     def _check(self, expected: tuple[dict[str, Shape], ...], came: Parameters, what: str) -> set[Shape]:
         """Raises InvalidInput where names or shapes differ; the leading axes that were met."""
+        if not isinstance(came, Sequence):
+            raise InvalidInput(f"{what} must be a tuple with a dict for each layer, got {type(came).__name__}")
         if len(came) != len(self.layers):
             raise InvalidInput(f"{what} for {len(came)} layers, but the network has {len(self.layers)}")
         leading: set[Shape] = set()
         for k, (named, shapes) in enumerate(zip(came, expected, strict=True)):
+            if not isinstance(named, Mapping):
+                raise InvalidInput(
+                    f"layer {k} ({self.layers[k]}): expected a dict of arrays, got {type(named).__name__}"
+                )
             if set(named) != set(shapes):
                 raise InvalidInput(f"layer {k} ({self.layers[k]}): expected {list(shapes)}, got {list(named)}")
             for name, (rows, columns) in shapes.items():
+                place = f"layer {k} ({self.layers[k]})"
+                if not is_plain(named[name]):
+                    raise InvalidInput(f"{place}: {name} must be a NumPy array, got {type(named[name]).__name__}")
                 shape = named[name].shape
                 if shape[-2:] != (rows, columns):
-                    place = f"layer {k} ({self.layers[k]})"
                     raise InvalidInput(f"{place}: {name} must be (…, {rows}, {columns}), got {shape}")
                 leading.add(shape[:-2])
         return leading
@@ -207,6 +229,21 @@ class Network:
 def merge(*parts: Parameters) -> Parameters:
     """Parameters, buffers and noise of each layer in one dict, as ``forward`` wants them; the arrays are shared."""
     return tuple({name: a for named in layer for name, a in named.items()} for layer in zip(*parts, strict=True))
+
+
+def is_plain(array: Any) -> bool:
+    """Whether it is a NumPy array; a matrix multiplies otherwise, and PyTorch does not see what a masked array hides."""
+    return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))
+
+
+def kind_of(thing: Any) -> str:
+    """What came, in a word or two: where a class was handed over instead of an object, its name."""
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
+
+
+def fits(came: Shape, leading: Shape) -> bool:
+    """Whether stack axes ``came`` can be spread over the ``leading`` ones."""
+    return len(came) <= len(leading) and all(a in (1, b) for a, b in zip(came[::-1], leading[::-1], strict=False))
 
 
 class Trace(NamedTuple):

@@ -28,6 +28,8 @@ class BatchNorm(Layer):
     def __post_init__(self) -> None:
         if not self.epsilon >= 0:
             raise InvalidInput(f"BatchNorm(epsilon={self.epsilon}): must not be negative")
+        if self.epsilon == 0:  # a unit without variance would be 0/0
+            raise InvalidInput(f"BatchNorm(epsilon={self.epsilon}): must be positive, as in PyTorch")
         if self.momentum is not None and not 0 <= self.momentum <= 1:
             raise InvalidInput(f"BatchNorm(momentum={self.momentum}): must lie in [0, 1], or be None")
 
@@ -39,6 +41,10 @@ class BatchNorm(Layer):
 
     def inference(self) -> Layer:
         return replace(self, running=True)
+
+    def check_examples(self, examples: int) -> None:
+        if examples < 2 and not self.running:
+            raise InvalidInput(f"{self}: training needs at least two examples in a batch, got {examples}")
 
     def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, tuple[Array, Array]]:
         if self.running:
@@ -52,15 +58,15 @@ class BatchNorm(Layer):
     def _measure(self, p: Tensors, x: Array) -> tuple[Array, Array]:
         """X − μ and σ² of this batch; the running statistics take note of it."""
         m = x.shape[-1]
-        if m < 2:
-            raise InvalidInput(f"{self}: training needs at least two examples in a batch, got {m}")
+        self.check_examples(m)
         mean = np.add.reduce(x, axis=-1, keepdims=True) / m
         centred = x - mean
         variance = np.add.reduce(centred * centred, axis=-1, keepdims=True) / m
         p["batches"] += 1
         weight = self.momentum if self.momentum is not None else 1 / p["batches"]
-        p["mean"] += weight * (mean - p["mean"])
-        p["variance"] += weight * (variance * (m / (m - 1)) - p["variance"])
+        for name, new in (("mean", mean), ("variance", variance * (m / (m - 1)))):
+            p[name] *= 1 - weight  # not old + weight (new − old): a first value of weight 1 keeps all its digits
+            p[name] += weight * new
         return centred, variance
 
     def backward(self, p: Tensors, cache: Any, dout: Array, into: Tensors, out: Array | None = None) -> Array:
@@ -76,6 +82,7 @@ class BatchNorm(Layer):
             _affine_gradients(cache[0], dout, into)
 
     def formula(self, p: Tensors, x: Any) -> Any:
+        self.check_examples(x.shape[-1])
         mean, variance = p["mean"], p["variance"]
         if not self.running:
             mean = np.mean(x, axis=-1, keepdims=True)

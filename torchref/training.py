@@ -16,6 +16,7 @@ from torch.func import functional_call, vmap
 from scratch.contract import Batch, Job, Snapshot
 from scratch.errors import InvalidInput
 from scratch.layers import Array
+from scratch.losses import CrossEntropy, NegativeLogLikelihood
 from scratch.network import Parameters
 from scratch.optimizers import ClipNorm
 from scratch.schedules import ReduceOnPlateau
@@ -33,6 +34,7 @@ class Trainee:
         self.device = conventions.device_of(device, job.data.x.dtype)
         self.model = Network(job.network).to(self.device)
         self.settled = Network(job.network.inference).to(self.device).eval()  # as it is used after training
+        _check_classes(job)
         self.criterion = losses.twin(job.loss).to(self.device, conventions.dtype_of(job.data.x))
         self.penalty = penalties.twin(job.penalty) if job.penalty else None
         self.state = conventions.state(job.parameters, self.device)
@@ -41,16 +43,15 @@ class Trainee:
 
     def load(self, data: Batch) -> tuple[Tensor, Tensor]:
         """The batch as row tensors; a stack of data is spread over all the leading axes of the parameters."""
-        x, y = data.x, data.y
-        core = 1 if y.dtype.kind in "iu" else 2
-        if x.ndim > 2:
-            x = np.broadcast_to(x, self.leading + x.shape[-2:])
-        if y.ndim > core:
-            y = np.broadcast_to(y, self.leading + y.shape[-core:])
-        return conventions.rows(x, self.device), conventions.rows(y, self.device)
+        return self._rows(data.x, 2), self._rows(data.y, 1 if data.labelled else 2)
+
+    def _rows(self, array: Array, core: int) -> Tensor:
+        spread = np.broadcast_to(array, self.leading + array.shape[-core:]) if array.ndim > core else array
+        return conventions.rows(spread, self.device)
 
     def noise(self, number: int, examples: int) -> Named:
         """What the layers are handed at this step."""
+        self.job.network.check_examples(examples)
         handed = self.job.noise_at(number, examples)
         spread = tuple(
             {name: np.broadcast_to(a, (self.leading if a.ndim > 2 else ()) + a.shape[-2:]) for name, a in named.items()}
@@ -95,10 +96,10 @@ class Trainee:
 
     def step(self, number: int, x: Tensor, y: Tensor) -> None:
         """One update on one batch."""
-        if not self.state:  # nothing to learn
-            return
         others = self.buffers | self.noise(number, x.shape[-2])
         value, _ = self.objective(x, y, others)
+        if not self.state:  # nothing to learn, though running statistics have changed
+            return
         found = torch.autograd.grad(value.sum(), list(self.state.values()))  # members share nothing: each has its own
         self.advance(dict(zip(self.state, found, strict=True)), value.detach())
 
@@ -126,7 +127,7 @@ class Trainee:
     @torch.no_grad()
     def score(self, data: Batch) -> Array:
         """The network's output on ``data``, as after training."""
-        x, _ = self.load(data)
+        x = self._rows(data.x, 2)
 
         def single(state: Named, others: Named, x: Tensor) -> Tensor:
             return functional_call(self.settled, {**state, **others}, (x,))[-1]
@@ -179,6 +180,13 @@ class Advance:
                 scheduler.step()
 
 
+def _check_classes(job: Job) -> None:
+    """Raises InvalidInput where Y holds class probabilities and PyTorch's loss takes labels alone."""
+    ignoring = isinstance(job.loss, CrossEntropy) and job.loss.ignore_index >= 0
+    if not job.data.labelled and (ignoring or isinstance(job.loss, NegativeLogLikelihood)):
+        raise InvalidInput(f"{job.loss}: PyTorch computes it of integer labels alone, and Y is {job.data.y.dtype}")
+
+
 def _copy(tensors: Named) -> Named:
     return {name: t.detach().clone() for name, t in tensors.items()}
 
@@ -196,7 +204,7 @@ def train(job: Job, device: str = "cpu") -> Iterator[Snapshot]:
     trainee = Trainee(job, device)
     xs, ys = trainee.load(job.data)
     for number, columns in enumerate(job.batches):
-        chosen = torch.tensor(columns.reshape(-1, columns.shape[-1]), device=trainee.device)
+        chosen = torch.tensor(columns.reshape(-1, columns.shape[-1]).astype(np.int64, "C"), device=trainee.device)
         x, y = (xs[chosen], ys[chosen]) if columns.ndim > 1 else (xs[..., chosen[0], :], _pick(ys, chosen[0]))
         if number in job.snapshots:
             yield trainee.look(number, x, y)
