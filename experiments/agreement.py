@@ -143,7 +143,7 @@ def _shadow_training(job: Job, generator: Generator) -> Iterator[dict[Key, Array
         before = {key: _spread(a) / larger for key, a in _named(state.parameters, "") + _named(state.buffers, "")}
         kept = state.theta.copy()
         state.theta[...] = _jitter(kept, scale * larger, generator)
-        training.differentiate(shadowed, state, _on_shadow_axis(job, data.columns(chosen)))
+        training.differentiate(shadowed, state, _on_shadow_axis(job, data.columns(chosen), scale * larger, generator))
         state.theta[...] = kept
         if number in job.snapshots:
             last = len(job.layers), "loss"
@@ -281,20 +281,18 @@ class _Jittered(Layer):
         self.layer.gradients(p, cache, dout, into)
 
 
-def _on_shadow_axis(job: Job, batch: Batch) -> Batch:
+def _on_shadow_axis(job: Job, batch: Batch, scale: float, generator: Generator) -> Batch:
     """The batch with an axis for the shadows before those of the stack, so that what a layer does to it stays each one's own."""
-    count = 1 + shadow_count(job)
-    x = np.broadcast_to(batch.x, (count, *(1,) * (len(job.leading) + 2 - batch.x.ndim), *batch.x.shape)).copy()
-    return Batch(x, batch.y)
+    ones = (1,) * (len(job.leading) + 2 - batch.x.ndim)
+    x = np.broadcast_to(batch.x, (1 + shadow_count(job), *ones, *batch.x.shape))
+    return Batch(_jitter(x, scale, generator), batch.y)
 
 
 def _jitter(array: Array, scale: float, generator: Generator) -> Array:
     """Every entry but those of the first member moved relatively by ±scale, the sign at random."""
     shadows = max(0, array.shape[0] - 1)  # θ has no first axis where there is nothing to learn
     signs = generator.integers(0, 2, (shadows, *array.shape[1:]), np.int8)
-    if (
-        array.ndim > 2
-    ):  # a layer's array, not θ: in every other shadow all units move alike, as units that are copies do
+    if array.ndim > 2:  # not θ: in every other shadow all units of a layer move alike, as units that are copies do
         signs[1::2] = signs[1::2, ..., :1, :]
     factor = np.ones(array.shape)
     factor[1:] += (2 * scale) * signs - scale

@@ -16,12 +16,12 @@ from numpy.random import Generator
 
 from experiments.agreement import Key, least, quantities, unit_roundoff
 from scratch import autodiff, gradcheck, training
-from scratch.contract import Batch, Job, Noise
 from scratch.activations import Identity
-from scratch.layers import Array
+from scratch.contract import Batch, Job, Noise
+from scratch.layers import Array, Shape
 from scratch.network import Parameters, merge
 
-NEARBY = 3  # jobs on which a witness's own rounding is measured
+NEARBY = 16  # jobs on which a witness's own rounding is measured: a loss is one number in each
 Testimony = dict[Key, Array]  # J, ∂J/∂X and ∂J/∂parameter, each (…, rows, columns)
 Witness = Callable[[Job], Testimony]
 INPUT = (1, "gradient at output")  # of the Identity that ``observed`` puts first
@@ -69,34 +69,52 @@ def by_autodiff(job: Job) -> Testimony:
 
 
 def noise_level(job: Job, generator: Generator) -> Testimony:
-    """What rounding does to each quantity, (…): what float32 is seen to do, scaled to the job's type.
+    """What rounding does to each quantity, (…), beyond what ``agreement`` knows that it must do to any algorithm.
 
-    ``agreement`` knows what rounding must do to any algorithm. Where terms cancel, in a textbook's formula or exactly, as the
-    gradient of a bias before a batch norm does, it may do more: the most that any witness shows, on jobs near this one,
-    whose numbers float32 holds exactly. A complex step is the chain rule in forward order, and rounds as autodiff does.
+    The most that any witness shows, in two ways: how far float32 is from float64, scaled to the job's type, on jobs near this
+    one, whose numbers float32 holds exactly: terms that cancel, as in a textbook's 1 − σ. And how far it strays in the job's own
+    type when its inputs move by about one rounding: gradients that are exactly zero, kinks where rounding decides the branch.
+    A complex step is the chain rule in forward order, and rounds as autodiff does.
     """
-    scale = unit_roundoff(job.data.x.dtype) / unit_roundoff(np.dtype(np.float32))
-    squares: dict[str, Testimony] = {name: {} for name in ("by hand", "autodiff", "torch")}
-    for _ in range(NEARBY):
-        near = _cast(_moved(_cast(job, np.float64), 1e-3, generator), np.float32)
-        wide = _cast(near, np.float64)
-        for name, total in squares.items():
-            coarse, fine = WITNESSES[name](near), WITNESSES[name](wide)
-            for key, exact in fine.items():
-                apart = np.linalg.norm(np.nan_to_num(coarse[key] - exact, posinf=0, neginf=0), axis=(-2, -1))
-                typical = scale * apart / least(NEARBY * exact.shape[-2] * exact.shape[-1])
-                total[key] = total.get(key, 0.0) + typical**2 / NEARBY
-    return {key: np.sqrt(np.max([total[key] for total in squares.values()], axis=0)) for key in squares["by hand"]}
+    unit, single = unit_roundoff(job.data.x.dtype), unit_roundoff(np.dtype(np.float32))
+    coarse = _cast(_nearby(_cast(job, np.float64), 1e-3, generator, (NEARBY,)), np.float32)
+    fine = _cast(coarse, np.float64)
+    seen = []
+    for witness in (WITNESSES[name] for name in ("by hand", "autodiff", "torch")):
+        exact, close = witness(fine), _repeated(witness, job, 2 * unit, generator)
+        seen.append({key: _typical(a - a.mean(0, dtype=np.float64), NEARBY - 1) for key, a in close.items()})
+        seen.append({key: unit / single * _typical(a - exact[key], NEARBY) for key, a in witness(coarse).items()})
+    return {key: np.max([sizes[key] for sizes in seen], axis=0) for key in seen[0]}
 
 
-def _moved(job: Job, size: float, generator: Generator) -> Job:
-    """The job with its parameters and inputs moved relatively by about ``size``."""
+def _typical(apart: Array, freedom: int) -> Array:
+    """Root mean square size (…,) of differences (NEARBY, …, rows, columns)."""
+    squares = np.sum(np.nan_to_num(apart, posinf=0, neginf=0) ** 2, axis=(0, -2, -1), dtype=np.float64)
+    return np.sqrt(squares / freedom) / least(freedom * apart.shape[-2] * apart.shape[-1])
+
+
+def _repeated(witness: Witness, job: Job, size: float, generator: Generator) -> Testimony:
+    """What it says of NEARBY jobs near this one, on a new first axis."""
+    if job.leading:
+        return witness(_nearby(job, size, generator, (NEARBY,)))
+    # one by one: for a network alone PyTorch takes other ways than under vmap, and they round otherwise
+    said = [witness(_nearby(job, size, generator)) for _ in range(NEARBY)]
+    return {key: np.stack([one[key] for one in said]) for key in said[0]}
+
+
+def _nearby(job: Job, size: float, generator: Generator, copies: Shape = ()) -> Job:
+    """Under new first axes, jobs whose parameters and inputs are this one's, moved relatively by about ``size``."""
+
+    def spread(array: Array) -> Array:
+        return np.broadcast_to(array, copies + array.shape)
 
     def move(array: Array) -> Array:
-        return array * (1 + size * generator.standard_normal(array.shape))
+        return (array * (1 + size * generator.standard_normal(copies + array.shape))).astype(array.dtype)
 
     parameters = tuple({name: move(a) for name, a in named.items()} for named in job.parameters)
-    return replace(job, parameters=parameters, data=Batch(move(job.data.x), job.data.y))
+    buffers = tuple({name: spread(a) for name, a in named.items()} for named in job.start_buffers())
+    y = spread(job.data.y) if job.data.y.ndim > (1 if job.data.y.dtype.kind in "iu" else 2) else job.data.y
+    return replace(job, parameters=parameters, buffers=buffers, data=Batch(move(job.data.x), y))
 
 
 def _cast(job: Job, dtype: Any) -> Job:

@@ -132,7 +132,8 @@ class AbsoluteError(Elementwise):
 
     def each(self, z: Array, y: Array) -> tuple[Array, Array]:
         error = z - y
-        return np.maximum(error, -error), np.sign(error.real)
+        sign = np.sign(error.real)
+        return error * sign, sign
 
     def definition(self, z: Any, y: Array) -> Any:
         return np.maximum(z - y, y - z)

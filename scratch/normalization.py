@@ -26,9 +26,7 @@ class BatchNorm(Layer):
     running: bool = False  # after training: μ and σ² are the running ones
 
     def __post_init__(self) -> None:
-        if not self.epsilon >= 0:
-            raise InvalidInput(f"BatchNorm(epsilon={self.epsilon}): must not be negative")
-        if self.epsilon == 0:  # a unit without variance would be 0/0
+        if not self.epsilon > 0:  # a unit without variance would be 0/0
             raise InvalidInput(f"BatchNorm(epsilon={self.epsilon}): must be positive, as in PyTorch")
         if self.momentum is not None and not 0 <= self.momentum <= 1:
             raise InvalidInput(f"BatchNorm(momentum={self.momentum}): must lie in [0, 1], or be None")

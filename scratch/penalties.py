@@ -92,7 +92,7 @@ class L1(Penalty):
     strength: float
 
     def value(self, w: Array) -> Array:
-        return np.maximum(w, -w).sum((-2, -1)) * self.strength
+        return (w * np.sign(w.real)).sum((-2, -1)) * self.strength
 
     def slope(self, w: Array) -> Array:
         return np.sign(w) * self.strength

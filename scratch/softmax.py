@@ -47,8 +47,7 @@ class LogSoftmax(AcrossUnits):
         return a, a
 
     def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
-        dz = np.exp(a)
-        dz *= np.add.reduce(da, axis=-2, keepdims=True)
+        dz = np.exp(a) * np.add.reduce(da, axis=-2, keepdims=True)
         return np.subtract(da, dz, out=out)
 
     def formula(self, p: Tensors, z: Any) -> Any:

@@ -68,8 +68,8 @@ def rounding(chosen: pd.DataFrame, family: str) -> Claim:
         f"{family}: within rounding",
         "The gradients written by hand, autodiff's, complex steps' and PyTorch's are the same but for rounding.",
         "Griewank & Walther 2008; Squire & Trapp 1998",
-        "The bound is measured: what moving all inputs by √k·u does, and what float32 is seen to do, scaled; a quarter of it counts "
-        "as the standard error.",
+        "The bound is measured: what moving all inputs by √k·u does, and what the witnesses themselves show in float32 (scaled) and "
+        "when their inputs move by one rounding; a quarter of it counts as the standard error.",
         CONTROL,
         frame,
     )
