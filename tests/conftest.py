@@ -37,6 +37,23 @@ SMALL = {
 }
 
 
+SMALL_TOO = ("::test_rendering_again", "[vanishing_gradient]")  # tests of other files that want ``small``
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """With -n, the tests of a file run in one process: they share what takes long to make."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if any(name in nodeid for name in SMALL_TOO):
+                return "test_vanishing_gradient"
+            return Path(nodeid.partition("::")[0]).stem
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Slow tests run only when -m asks for them."""
     if not config.option.markexpr:

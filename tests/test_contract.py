@@ -11,14 +11,19 @@ import pytest
 import scratch
 from scratch import (
     SGD,
+    Adam,
     Batch,
+    BatchNorm,
     BinaryCrossEntropy,
     CrossEntropy,
     Dense,
+    Dropout,
     InnerProduct,
     InvalidInput,
     Job,
+    LayerNorm,
     Network,
+    Residual,
     SquaredError,
     Tanh,
 )
@@ -26,6 +31,7 @@ from scratch import training as ours
 from scratch.errors import unknown
 from torchref import training as theirs
 
+DATA = np.array([[0.5, -1.0, 2.0, 0.25], [1.5, 0.0, -0.5, 1.0]])
 X, LABELS, NUMBERS = np.zeros((2, 4)), np.array([0, 2, 1, 0]), np.full((3, 4), 0.5)
 LAYERS = (Dense(5), Tanh(), Dense(3))
 
@@ -62,6 +68,9 @@ def test_right_input_is_accepted():
     job(loss=InnerProduct(), data=Batch(X, -5 * NUMBERS))
     job(batches=np.array([[0, 3], [1, 2]]), snapshots=(0, 1))
     job(parameters=helpers.parameters(LAYERS, (2, 3), features=2))
+    rich(buffers=BUFFERS, optimizer=SGD(0.1))
+    rich((2, 3), buffers=Network(RICH, 2).buffers((2, 3)), optimizer=SGD(((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))))
+    rich((2,), data=Batch(np.stack([DATA] * 2), LABELS), loss=CrossEntropy(reduction="sum"))
     assert issubclass(InvalidInput, ValueError)
 
 
@@ -176,6 +185,139 @@ def test_bad_job(changes, words):
         job(**changes)
 
 
+RICH = (Dense(5, bias=False), BatchNorm(), Dropout(0.5), Dense(3))
+MASKS = ({}, {}, {"mask": np.array([[True, False, True, True]] * 5)}, {})
+BUFFERS = Network(RICH, 2).buffers()
+
+
+def rich(leading=(), noise=lambda step: MASKS, **changes):
+    """A job with buffers and a mask."""
+    p = helpers.parameters(RICH, leading, features=2)
+    fields = {"layers": RICH, "parameters": p, "data": Batch(DATA, LABELS), "noise": noise}
+    return job(**(fields | changes))
+
+
+def with_buffer(**changes):
+    """The right buffers with some of batch norm's replaced, added, or (None) left out."""
+    named = {name: a for name, a in (BUFFERS[1] | changes).items() if a is not None}
+    return (BUFFERS[0], named, *BUFFERS[2:])
+
+
+BAD_RICH = {
+    "no noise": ({"noise": None}, "a layer with dropout needs noise"),
+    "buffer of another shape": (
+        {"buffers": with_buffer(mean=np.zeros((4, 1)))},
+        r"layer 1 .*mean must be \(…, 5, 1\), got \(4, 1\)",
+    ),
+    "buffer a vector": ({"buffers": with_buffer(variance=np.ones(5))}, r"layer 1 .*variance must be .*got \(5,\)"),
+    "buffer missing": (
+        {"buffers": with_buffer(batches=None)},
+        r"layer 1 .*expected \['mean', 'variance', 'batches'\], got",
+    ),
+    "buffers of too few layers": ({"buffers": BUFFERS[:3]}, "buffers for 3 layers, but the network has 4"),
+    "buffer of another type": (
+        {"buffers": with_buffer(mean=np.zeros((5, 1), "f4"))},
+        "layer 1: mean is float32, but the data is float64",
+    ),
+    "buffers stacked, networks not": (
+        {"buffers": Network(RICH, 2).buffers((3,))},
+        r"buffers are stacked as \[\(3,\)\], the parameters as \(\)",
+    ),
+    "networks stacked, buffers not": (
+        {"leading": (3,), "buffers": BUFFERS},
+        r"buffers are stacked as \[\(\)\], the parameters as \(3,\)",
+    ),
+    "rates for one network": ({"optimizer": SGD((0.1, 0.2))}, r"learning rates \(2,\) for networks stacked as \(\)"),
+    "rates too few": (
+        {"leading": (3,), "optimizer": Adam((0.1, 0.2))},
+        r"learning rates \(2,\) for networks stacked as \(3,\)",
+    ),
+    "rates for the last axis": (
+        {"leading": (2, 3), "optimizer": SGD((0.1,) * 3)},
+        r"learning rates \(3,\) .* \(2, 3\)",
+    ),
+    "loss not reduced": ({"loss": CrossEntropy(reduction="none")}, "reduce by 'mean' or 'sum'"),
+    "ragged stacked batches": (
+        {"leading": (3,), "batches": [np.zeros((3, 2), int), np.zeros((3, 1), int)]},
+        r"must be arrays \(b,\), the same for every network",
+    ),
+    "ragged column too large": ({"batches": [np.array([0, 1, 2]), np.array([4])]}, "columns 0 … 3"),
+    "ragged empty batch": ({"batches": [np.array([0, 1]), np.array([], int)]}, "at least one"),
+    "ragged not whole": ({"batches": [np.array([0, 1]), np.array([0.0])]}, "whole numbers.*float64"),
+    "no batches": ({"batches": []}, "at least one step"),
+    "snapshot after the last ragged batch": ({"batches": [np.array([0, 1])], "snapshots": (1,)}, "steps 0 … 0"),
+    "X stacked, network not": (
+        {"data": Batch(np.stack([DATA] * 3), LABELS)},
+        r"data: X is stacked as \(3,\), the networks as \(\)",
+    ),
+    "Y stacked in another way": (
+        {"leading": (2,), "loss": SquaredError(), "data": Batch(DATA, np.stack([NUMBERS] * 3))},
+        r"data: Y is stacked as \(3,\), the networks as \(2,\)",
+    ),
+    "unseen data stacked in another way": (
+        {"leading": (2,), "evaluate": {"test": Batch(np.stack([DATA] * 3), LABELS)}},
+        r"evaluate\['test'\]: X is stacked as \(3,\)",
+    ),
+    "residual that changes the width": (
+        {"layers": (Residual((Dense(3),)),)},
+        r"turn 2 units into 3: X \+ f\(X\) needs as many",
+    ),
+}
+
+
+@pytest.mark.parametrize("changes, words", BAD_RICH.values(), ids=BAD_RICH)
+def test_bad_job_with_buffers_and_noise(changes, words):
+    """What the newer fields of a job may get wrong."""
+    with pytest.raises(InvalidInput, match=words):
+        rich(**changes)
+
+
+BAD_NOISE = {
+    "no mask": ({}, r"layer 2 .*expected \['mask'\], got \[\]"),
+    "another name": ({"noise": MASKS[2]["mask"]}, r"layer 2 .*expected \['mask'\], got \['noise'\]"),
+    "other rows": ({"mask": np.ones((4, 4), bool)}, r"layer 2 .*mask must be \(…, 5, 4\), got \(4, 4\)"),
+    "other columns": ({"mask": np.ones((5, 1), bool)}, r"layer 2 .*mask must be \(…, 5, 4\), got \(5, 1\)"),
+}
+
+
+@pytest.mark.parametrize("backend", [ours, theirs], ids=["scratch", "torchref"])
+@pytest.mark.parametrize("handed, words", BAD_NOISE.values(), ids=BAD_NOISE)
+def test_bad_noise(backend, handed, words):
+    """A mask that would broadcast, or that no layer sees: known only once it is asked for, by both backends."""
+    given = rich(noise=lambda step: ({}, {}, handed, {}), batches=np.array([[0, 1, 2, 3]] * 2))
+    for call in (lambda: backend.snapshot(given), lambda: list(backend.train(given))):
+        with pytest.raises(InvalidInput, match=words):
+            call()
+
+
+@pytest.mark.parametrize("backend", [ours, theirs], ids=["scratch", "torchref"])
+def test_batch_norm_needs_two_examples(backend):
+    """A variance of one number: PyTorch raises ValueError, and so do both backends, in training and in looking."""
+    layers = (Dense(5), BatchNorm(), Dense(3))
+    given = job(
+        layers=layers, parameters=helpers.parameters(layers, features=2), batches=np.zeros((2, 1), int), snapshots=()
+    )
+    look = replace(given, data=given.data.columns(np.array([1])), batches=None)
+    with pytest.raises(InvalidInput, match=r"BatchNorm\(.*at least two examples in a batch, got 1"):
+        list(backend.train(given))
+    with pytest.raises(InvalidInput, match="at least two examples in a batch, got 1"):
+        backend.snapshot(look)
+    one = replace(given, evaluate={"one": look.data}, batches=np.array([[0, 1]]), snapshots=(0,))
+    assert next(iter(backend.train(one))).scores["one"].shape == (3, 1)  # after training a single example is enough
+
+
+@pytest.mark.parametrize("backend", [ours, theirs], ids=["scratch", "torchref"])
+def test_ragged_batches_are_accepted(backend):
+    """The last batch of an epoch is smaller; a list or a tuple of arrays, masks as wide as each."""
+    masks = [({}, {}, {"mask": np.ones((5, size), bool)}, {}) for size in (4, 2, 3)]
+    for kind in (list, tuple):
+        chosen = kind((np.arange(4), np.array([2, 0]), np.array([3, 1, 1])))
+        for leading in ((), (3,)):
+            given = rich(leading, noise=masks.__getitem__, batches=chosen, snapshots=(0, 1, 2))
+            shots = list(backend.train(given))
+            assert [shot.outputs[-1].shape for shot in shots] == [(*leading, 3, size) for size in (4, 2, 3)]
+
+
 BAD_PIECES = {
     "no units": (lambda: Dense(0), r"Dense\(units=0\).*at least one unit"),
     "negative units": (lambda: Dense(-2), r"Dense\(units=-2\)"),
@@ -187,6 +329,19 @@ BAD_PIECES = {
     "momentum 1": (lambda: SGD(0.1, 1.0), r"momentum=1.0\): must lie in \[0, 1\)"),
     "negative momentum": (lambda: SGD(0.1, -0.1), r"momentum=-0.1"),
     "momentum NaN": (lambda: SGD(0.1, float("nan")), r"momentum=nan"),
+    "dropout rate above 1": (lambda: Dropout(1.5), r"Dropout\(rate=1.5\): must lie in \[0, 1\]"),
+    "negative dropout rate": (lambda: Dropout(-0.1), r"Dropout\(rate=-0.1\)"),
+    "dropout rate NaN": (lambda: Dropout(float("nan")), r"Dropout\(rate=nan\)"),
+    "batch norm's epsilon": (lambda: BatchNorm(-1e-5), r"BatchNorm\(epsilon=-1e-05\)"),
+    "batch norm's momentum": (
+        lambda: BatchNorm(momentum=1.1),
+        r"BatchNorm\(momentum=1.1\): must lie in \[0, 1\], or be None",
+    ),
+    "batch norm's momentum NaN": (lambda: BatchNorm(momentum=float("nan")), r"BatchNorm\(momentum=nan\)"),
+    "layer norm's epsilon": (lambda: LayerNorm(-1.0), r"LayerNorm\(epsilon=-1.0\)"),
+    "residual of nothing": (lambda: Residual(()), "Residual: at least one layer inside"),
+    "residual that changes the width": (lambda: Residual((Dense(3), Tanh())).width(2), "turn 2 units into 3"),
+    "dropout without a mask": (lambda: Dropout().forward({}, X), "training needs a mask"),
     "flatten what does not fit": (
         lambda: Network(LAYERS, 3).flatten(helpers.parameters(LAYERS, features=2)),
         r"layer 0 .*W must be",

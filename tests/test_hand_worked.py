@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from scratch import SGD, Batch, BinaryCrossEntropy, CrossEntropy, Dense, Job, Network, Sigmoid, SquaredError, Tanh
+from scratch import (
+    SGD,
+    Batch,
+    BatchNorm,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Identity,
+    Job,
+    LayerNorm,
+    Network,
+    Residual,
+    Sigmoid,
+    SquaredError,
+    Tanh,
+)
 from scratch import training as ours
 from torchref import training as theirs
 
@@ -139,6 +156,75 @@ def test_momentum_by_hand(backend):
         w -= eta * v
     assert path[:3] == [3.0, -2.0, 0.5]  # g = 20, then −20 with v = −10: all powers of two, so exact
     assert [shot.parameters[0]["W"].item() for shot in backend.train(job)] == path
+
+
+NORM = BatchNorm(epsilon=0.0625)
+BATCHES = np.array([[0, 1, 2, 3], [0, 0, 4, 4], [1, 1, 1, 3]])
+
+
+def normalised(backend, momentum):
+    """Three looks at one unit under batch norm, at a rate so small that γ stays 2 and β stays 1 in all digits compared."""
+    layers = (replace(NORM, momentum=momentum),)
+    data = Batch(columns([1, 3, 5, 7, 9]), columns([0, 0, 0, 0, 0]))
+    unseen = {"unseen": Batch(columns([4]), columns([0]))}
+    start = ({"gamma": columns([2]), "beta": columns([1])},)
+    return list(backend.train(Job(layers, SquaredError(), start, data, BATCHES, SGD(1e-300), (0, 1, 2), unseen)))
+
+
+@BACKENDS
+@pytest.mark.parametrize("momentum, means, variances", [
+    # batch 0: 1 3 5 7, mean 4, sum of squares 20: σ² = 5 (biased), 20/3 (unbiased); batch 1: 1 1 9 9, mean 5, sum 64: 16, 64/3
+    (0.25, [0, 1, 2], [1, 29 / 12, 343 / 48]),  # r ← ¾ r + ¼ new
+    (None, [0, 4, 4.5], [1, 20 / 3, 14]),  # the average of what has come
+])  # fmt: skip
+def test_batch_norm_by_hand(backend, momentum, means, variances):
+    """Normalised by the biased variance, remembered unbiased, ``momentum`` the weight of the new; after training by what is remembered."""
+    shots = normalised(backend, momentum)
+    factor = 2 / math.sqrt(5 + 0.0625)
+    np.testing.assert_allclose(shots[0].outputs[0], [[1 + factor * (x - 4) for x in (1, 3, 5, 7)]], **ROUNDING)
+    factor = 2 / math.sqrt(16 + 0.0625)
+    np.testing.assert_allclose(shots[1].outputs[0], [[1 + factor * (x - 5) for x in (1, 1, 9, 9)]], **ROUNDING)
+    for k, shot in enumerate(shots):
+        held = shot.buffers[0]
+        assert held["batches"].item() == k
+        np.testing.assert_allclose([held["mean"].item(), held["variance"].item()], [means[k], variances[k]], **ROUNDING)
+        settled = 1 + 2 * (4 - means[k]) / math.sqrt(variances[k] + 0.0625)
+        np.testing.assert_allclose(shot.scores["unseen"], [[settled]], **ROUNDING)
+
+
+@BACKENDS
+def test_layer_norm_by_hand(backend):
+    """Each example over its units, whatever the others are: 1 and 5 have mean 3 and variance 4, 0 and 1 mean ½ and ¼."""
+    layers = (LayerNorm(epsilon=0.25),)
+    start = ({"gamma": columns([2], [3]), "beta": columns([1], [-1])},)
+    data = Batch(columns([1, 0], [5, 1]), columns([0, 0], [0, 0]))
+    shot = backend.snapshot(Job(layers, SquaredError(), start, data))
+    first, second = 2 / math.sqrt(4.25), 0.5 / math.sqrt(0.5)
+    expected = columns([1 - 2 * first, 1 - 2 * second], [-1 + 3 * first, -1 + 3 * second])
+    np.testing.assert_allclose(shot.outputs[0], expected, **ROUNDING)
+
+
+@BACKENDS
+def test_dropout_by_hand(backend):
+    """What is kept is divided by its probability 3/4, in value and gradient; after training nothing is dropped."""
+    mask = np.array([[True, False], [True, True]])
+    data = Batch(columns([3, 6], [9, 12]), columns([0, 0], [0, 0]))
+    layers = (Identity(), Dropout(0.25))
+    job = Job(layers, SquaredError(), ({}, {}), data, evaluate={"all": data}, noise=lambda step: ({}, {"mask": mask}))
+    shot = backend.snapshot(job)
+    np.testing.assert_allclose(shot.outputs[1], columns([4, 0], [12, 16]), **ROUNDING)
+    # mean of four squares: slope 2a/4, and another 4/3 on the way down
+    np.testing.assert_allclose(shot.output_gradients[0], columns([8 / 3, 0], [8, 32 / 3]), **ROUNDING)
+    assert np.array_equal(shot.scores["all"], data.x)
+
+
+@BACKENDS
+def test_residual_by_hand(backend):
+    """x + 3x with w = 3: the slope of the skip is 1, that of the branch 3."""
+    layers, start = (Identity(), Residual((Dense(1, bias=False),))), ({}, {"0.W": columns([3])})
+    shot = backend.snapshot(Job(layers, SquaredError(), start, Batch(columns([2]), columns([1]))))
+    assert shot.outputs[1].item() == 2 + 6 and shot.loss == 49
+    assert shot.output_gradients[0].item() == 14 * (1 + 3) and shot.gradients[1]["0.W"].item() == 14 * 2
 
 
 def mazur(backend, rate=0.5):

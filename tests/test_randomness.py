@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.randomness import batches, generator
+from experiments.randomness import batches, generator, noise
+from scratch import Dense, Dropout, Network, Residual
 from scratch.errors import InvalidInput
 
 STREAMS = [
@@ -74,3 +75,36 @@ def test_a_batch_larger_than_the_data_is_refused():
     """A division by zero instead of an error that says what is wrong."""
     with pytest.raises(InvalidInput):
         batches(0, 5, 6, 1)
+
+
+DROPPING = Network((Dropout(0.25), Dense(300), Dropout(0.6), Residual((Dropout(0.25), Dense(300)))), 300)
+SEEN = [np.arange(40), np.arange(40), np.arange(7)]
+
+
+def test_masks_are_what_the_network_asks_for():
+    """A mask of another shape, probability, layer or batch size; the probability of dropping for that of keeping."""
+    handed = noise(DROPPING, 0, SEEN)
+    assert [set(named) for named in handed(0)] == [{"mask"}, set(), {"mask"}, {"0.mask"}]
+    for step, size in enumerate((40, 40, 7)):
+        for layer, name, keep in ((0, "mask", 0.75), (2, "mask", 0.4), (3, "0.mask", 0.75)):
+            mask = handed(step)[layer][name]
+            assert mask.dtype == bool and mask.shape == (300, size)
+            assert abs(mask.mean() - keep) <= 4 * np.sqrt(keep * (1 - keep) / mask.size)
+
+
+def test_masks_have_streams_of_their_own():
+    """One mask for two layers, steps, seeds or members; one that depends on what was asked before."""
+    handed, stacked = noise(DROPPING, 0, SEEN), noise(DROPPING, 0, SEEN, (2,))
+    last = handed(1)
+    masks = [
+        last[0]["mask"],
+        last[3]["0.mask"],
+        handed(0)[0]["mask"],
+        noise(DROPPING, 1, SEEN)(1)[0]["mask"],
+        *stacked(1)[0]["mask"][1:],
+    ]
+    assert len({mask.tobytes() for mask in masks}) == 5
+    assert stacked(1)[2]["mask"].shape == (2, 300, 40)
+    assert all(
+        np.array_equal(a[name], b[name]) for a, b in zip(last, noise(DROPPING, 0, SEEN)(1), strict=True) for name in a
+    )

@@ -146,7 +146,7 @@ def test_rendering_again_gives_the_same_bytes_from_the_tables_alone(toy_results,
             (tmp_path / name).mkdir(exist_ok=True)
             copy(folder / kept, tmp_path / name / kept)
     code = (
-        "import sys\nfor name in ('torch', 'torchref', 'sklearn', 'loky', 'scratch.training'): sys.modules[name] = None\n"
+        "import sys\nfor name in ('torch', 'torchref', 'sklearn', 'loky'): sys.modules[name] = None\n"
         f"import toybox\nfrom experiments.report import main\nsys.argv = ['report', {str(tmp_path / 'toy')!r}, "
         f"{str(tmp_path / 'real')!r}]\nsys.exit(main())"
     )

@@ -7,37 +7,88 @@ from dataclasses import replace
 import helpers
 import numpy as np
 import pytest
+import torch
 
+from experiments import agreement
+from experiments.randomness import generator, noise
 from scratch import Dense, Identity, Network, ReLU, Sigmoid, Tanh
 from scratch import training as ours
 from torchref import training as theirs
 
 BACKENDS = pytest.mark.parametrize("backend", [ours, theirs], ids=["scratch", "torchref"])
 STEPS, LOOKS = 20, (0, 1, 7, 20)
+LAYERED = [name for name, (_, changes) in helpers.PARTS.items() if "layers" in changes]
+SETTINGS = [("labels", False, "float64", (6,)), ("squared", True, "float32", (2, 3)), ("huber", True, "float64", (6,))]
 
 
-def member(parameters, index):
-    return tuple({name: a[index].copy() for name, a in named.items()} for named in parameters)
+def member(arrays, index):
+    """One network's part; what has no leading axes is for all of them."""
+    return tuple({name: a[index] if a.ndim > 2 else a for name, a in named.items()} for named in arrays)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("leading", [(6,), (2, 3)], ids=str)
+def alone(job, index):
+    """The job of one member of a stack."""
+    rates = job.optimizer.base
+    return replace(
+        job,
+        parameters=member(job.parameters, index),
+        buffers=job.buffers and member(job.buffers, index),
+        batches=job.batches[(slice(None), *index)] if job.batches.ndim > 2 else job.batches,
+        noise=job.noise and (lambda step: member(job.noise(step), index)),
+        optimizer=replace(job.optimizer, learning_rate=float(rates[index]) if rates.ndim else float(rates)),
+    )
+
+
+def assert_is_its_members(job):
+    """Every array of every snapshot bit for bit."""
+    stacked = list(ours.train(job))
+    for index in np.ndindex(job.leading):
+        for whole, one in zip(stacked, ours.train(alone(job, index)), strict=True):
+            for (name, a), (_, b) in zip(helpers.arrays(whole), helpers.arrays(one), strict=True):
+                place = f"{name} of member {index}, step {whole.step}"
+                assert a.dtype == b.dtype and np.array_equal(a[index], b), place
+
+
 @pytest.mark.parametrize("activation", helpers.ACTIVATIONS)
-def test_stack_equals_its_members(activation, leading, dtype):
+def test_stack_equals_its_members(activation):
     """A sum over a leading axis, a shared buffer or a shared velocity would mix the members up."""
-    for kind, own in (("labels", False), ("squared", True)):
-        job = helpers.job(
-            kind, helpers.ACTIVATIONS[activation](), leading, own, dtype=dtype, steps=STEPS, snapshots=LOOKS
-        )
-        stacked = list(ours.train(job))
-        for index in np.ndindex(leading):
-            batches = job.batches[(slice(None), *index)] if own else job.batches
-            alone = ours.train(replace(job, parameters=member(job.parameters, index), batches=batches))
-            for whole, one in zip(stacked, alone, strict=True):
-                for (name, a), (_, b) in zip(helpers.arrays(whole), helpers.arrays(one), strict=True):
-                    assert a[index].dtype == b.dtype and np.array_equal(a[index], b), (
-                        f"{name} of member {index}, step {whole.step}"
-                    )
+    kind, own, dtype, leading = SETTINGS[list(helpers.ACTIVATIONS).index(activation) % 3]
+    made = helpers.ACTIVATIONS[activation]()
+    assert_is_its_members(helpers.job(kind, made, leading, own, dtype=dtype, steps=STEPS, snapshots=LOOKS))
+
+
+@pytest.mark.parametrize("name", helpers.PARTS)
+def test_stack_of_any_part_equals_its_members(name):
+    """Statistics, masks, norms, rates or plateaus of one member that reach another; with masks and rates shared, or of its own."""
+    turn = list(helpers.PARTS).index(name) % 2
+    dtypes = ("float64", "float32")
+    assert_is_its_members(helpers.part(name, (2, 3), dtype=dtypes[turn]))
+    assert_is_its_members(helpers.with_own_rates(helpers.part(name, (2, 3), own=True, dtype=dtypes[1 - turn])))
+
+
+@pytest.mark.parametrize("name", helpers.PARTS)
+def test_stack_in_torch_equals_its_members(name):
+    """The same of torchref, but for rounding: its products add in another order under vmap."""
+    job = helpers.with_own_rates(helpers.part(name, (3,), own=True))
+    stacked = list(theirs.train(job))
+    for index in np.ndindex(job.leading):
+        one = alone(job, index)
+        parts = [
+            replace(s, loss=s.loss[index], parameters=member(s.parameters, index), buffers=member(s.buffers, index))
+            for s in stacked
+        ]
+        found = agreement.trajectory(one, parts, list(theirs.train(one)), generator(0, "shadows"))
+        assert max(d.ratio for d in found) <= 1
+
+
+@pytest.mark.parametrize("name", ["plateau", "everything"])
+def test_every_member_has_a_plateau_of_its_own(name):
+    """One loss, or the mean of all, that decides for every member."""
+    job = helpers.part(name, (2, 3), own=True)
+    state = ours.start(job)
+    for chosen in job.batches[:-1]:
+        ours.step(job, state, job.data.columns(chosen))
+    assert state.rate.shape == (2, 3) and len(np.unique(state.rate)) > 1
 
 
 def test_members_are_different():
@@ -69,15 +120,15 @@ ARCHITECTURES = {
     "identity first": (Identity(), Dense(7), Sigmoid(), Dense(3)),
     "identity between": (Dense(7), Identity(), Tanh(), Identity(), Dense(3)),
     "activation last": (Dense(7), ReLU(), Dense(3), Sigmoid()),
+    **{name: helpers.PARTS[name][1]["layers"] for name in LAYERED},
 }
 
 
 @BACKENDS
 @pytest.mark.parametrize("layers", ARCHITECTURES.values(), ids=ARCHITECTURES)
 def test_snapshots_are_never_overwritten(backend, layers):
-    """A snapshot that shares memory with the training state shows the future: buffers are reused at every step."""
-    base = helpers.job("squared", Tanh(), (3,), steps=STEPS, snapshots=range(STEPS + 1))
-    job = replace(base, layers=layers, parameters=helpers.parameters(layers, (3,)))
+    """A snapshot that shares memory with the training state shows the future: arrays are reused at every step."""
+    job = helpers.job("squared", leading=(3,), snapshots=range(helpers.STEPS + 1), layers=layers)
     seen, copies = [], []
     for shot in backend.train(job):
         seen.append(shot)
@@ -86,57 +137,75 @@ def test_snapshots_are_never_overwritten(backend, layers):
         for name, a in helpers.arrays(shot):
             assert np.array_equal(a, copy[name]), f"{name} of step {shot.step} was changed by a later step"
     first, last = (dict(helpers.arrays(shot)) for shot in (seen[0], seen[-1]))
-    assert any(not np.array_equal(first[name], last[name]) for name in first if name.startswith("parameters"))
+    for kind in ("parameters", "buffers") if seen[0].buffers[1] else ("parameters",):
+        assert any(not np.array_equal(first[name], last[name]) for name in first if name.startswith(kind))
+
+
+JOBS = ["adam", "everything"]
+each_job = pytest.mark.parametrize("name", JOBS)
 
 
 @BACKENDS
-def test_looking_does_not_change_the_training(backend):
-    """A look that leaves its gradients or outputs in the state would change the steps after it."""
-    often = helpers.job("labels", Tanh(), (3,), steps=STEPS, snapshots=range(STEPS + 1))
-    seldom = replace(often, snapshots=(STEPS,), evaluate={})
+@each_job
+def test_looking_does_not_change_the_training(backend, name):
+    """A look that leaves gradients, outputs or running statistics behind would change the steps after it."""
+    often = helpers.part(name, (3,), snapshots=range(helpers.STEPS + 1))
+    seldom = replace(often, snapshots=(helpers.STEPS,), evaluate={})
     dense, sparse = list(backend.train(often))[-1], list(backend.train(seldom))[-1]
     helpers.assert_same(replace(dense, scores={}), sparse)
 
 
+def handed(name):
+    """The job with buffers given, the same masks at every step, and every array that it was handed."""
+    job = helpers.part(name, (3,), own=True)
+    masks = job.noise_at(0, helpers.SIZE)
+    job = replace(job, buffers=job.start_buffers(), noise=job.noise and (lambda step: masks))
+    held = [a for arrays in (job.parameters, job.buffers, masks) for _, _, a in helpers.entries(arrays)]
+    held += [array for data in (job.data, *job.evaluate.values()) for array in (data.x, data.y)]
+    return job, [*held, job.batches]
+
+
 @BACKENDS
-def test_what_a_job_was_given_stays_as_it_was(backend):
-    """Training in place on the caller's arrays would spoil the other backend's start."""
-    job = helpers.job("probabilities", Identity(), (3,), own_batches=True)
-    held = [a for named in job.parameters for a in named.values()] + [job.data.x, job.data.y, job.batches]
-    held += [array for data in job.evaluate.values() for array in (data.x, data.y)]
+@each_job
+def test_what_a_job_was_given_stays_as_it_was(backend, name):
+    """Training in place on the caller's arrays, parameters or buffers, would spoil the other backend's start."""
+    job, held = handed(name)
     before = [a.copy() for a in held]
-    list(backend.train(job))
-    backend.snapshot(replace(job, batches=None, snapshots=(0,)))
+    shot = list(backend.train(job))[-1]
+    backend.snapshot(helpers.at(job, shot))
     assert all(np.array_equal(a, b) for a, b in zip(held, before, strict=True))
 
 
 @BACKENDS
-def test_read_only_arrays_are_enough(backend):
+@each_job
+def test_read_only_arrays_are_enough(backend, name):
     """Memory-mapped or broadcast data cannot be written to, and need not be."""
-    job = helpers.job("squared", Tanh(), (3,))
-    for array in (a for named in job.parameters for a in named.values()):
-        array.flags.writeable = False
-    for array in (job.data.x, job.data.y, job.batches):
+    job, held = handed(name)
+    for array in held:
         array.flags.writeable = False
     assert len(list(backend.train(job))) == len(job.snapshots)
 
 
 @BACKENDS
+@each_job
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_same_job_gives_the_same_bits(backend, dtype):
+def test_the_same_job_gives_the_same_bits(backend, dtype, name):
     """Anything taken from the clock, a global generator, or an earlier run."""
-    job = helpers.job("labels", Tanh(), (2, 3), dtype=dtype, steps=STEPS)
+    job = helpers.part(name, (2, 3), dtype=dtype)
     np.random.seed(1)  # noqa: NPY002  the global generators must not matter
+    torch.manual_seed(1)
     first = list(backend.train(job))
     np.random.seed(2)  # noqa: NPY002
+    torch.manual_seed(2)
     for one, other in zip(first, backend.train(job), strict=True):
         helpers.assert_same(one, other)
 
 
 @BACKENDS
-def test_two_trainings_at_once_do_not_disturb_each_other(backend):
+@each_job
+def test_two_trainings_at_once_do_not_disturb_each_other(backend, name):
     """State kept on a module, a layer or an optimizer description instead of the run."""
-    job, other = (helpers.job("labels", Tanh(), (3,), seed=seed, steps=8, snapshots=range(9)) for seed in (0, 1))
+    job, other = (helpers.part(name, (3,), seed=seed, snapshots=range(helpers.STEPS + 1)) for seed in (0, 1))
     apart = list(backend.train(job))
     for shot, (mixed, _) in zip(apart, zip(backend.train(job), backend.train(other), strict=True), strict=True):
         helpers.assert_same(shot, mixed)
@@ -145,27 +214,32 @@ def test_two_trainings_at_once_do_not_disturb_each_other(backend):
 def test_steps_reuse_their_buffers():
     """Fresh arrays at every step: right, but the reason for the buffers would be gone."""
     job = helpers.job("labels", Tanh(), (3,))
-    state = ours.start(job.network, job.optimizer, job.parameters)
+    state = ours.start(job)
     places = []
     for number in (0, 1, 2):
         batch = job.data.columns(job.batches[number])
-        ours.step(job.network, job.loss, job.optimizer, state, batch.x, batch.y)
+        ours.step(job, state, batch)
         places.append([a.__array_interface__["data"][0] for a in (*state.trace.outputs, *state.trace.douts[:-1])])
     assert places[0] == places[1] == places[2]
 
 
-def test_batches_of_changing_size_train_right():
-    """Buffers of an earlier batch of another size must not be written into."""
-    job = helpers.job("labels", Tanh(), (3,))
-    state, fresh = (ours.start(job.network, job.optimizer, job.parameters) for _ in range(2))
-    for number, size in enumerate((6, 3, 6, 1, 11)):
-        batch = job.data.columns(np.arange(size))
-        value = ours.step(job.network, job.loss, job.optimizer, state, batch.x, batch.y)
+@each_job
+def test_batches_of_changing_size_train_right(name):
+    """Room of an earlier batch of another size must not be written into; masks are as wide as the batch."""
+    job = helpers.part(name, (3,))
+    sizes = [np.arange(size) for size in (6, 3, 6, 2, 11)]
+    job = replace(job, batches=sizes, snapshots=(), noise=job.noise and noise(job.network, 0, sizes))
+    state, fresh = (ours.start(job) for _ in range(2))
+    for chosen in sizes:
+        batch = job.data.columns(chosen)
+        value = ours.step(job, state, batch)
         fresh.trace = None
-        assert np.array_equal(value, ours.step(job.network, job.loss, job.optimizer, fresh, batch.x, batch.y)), (
-            f"step {number}"
-        )
+        assert np.array_equal(value, ours.step(job, fresh, batch)), f"batch of {len(chosen)}"
     assert np.array_equal(state.theta, fresh.theta)
+    assert all(
+        np.array_equal(a, b)
+        for (_, _, a), (_, _, b) in zip(*map(helpers.entries, (state.buffers, fresh.buffers)), strict=True)
+    )
 
 
 @pytest.mark.parametrize("leading", [(), (2, 3)], ids=str)
