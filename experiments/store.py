@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/agreement.py", "experiments/data.py", "experiments/probes.py",
             "experiments/randomness.py", "experiments/theory.py", "experiments/witnesses.py")  # fmt: skip
 
+DERIVING = ("__init__.py", "analysis.py", "pictures.py")  # of an experiment's folder: what only makes something of the tables
+
 
 class Store:
     """The cells of one experiment in ``folder``; the folder is made when the first cell is saved."""
@@ -82,8 +84,9 @@ def _digest(columns: dict[str, Any]) -> str:
 def code_version(experiment: str) -> str:
     """A hash of everything that a measured number depends on: both implementations, the probes, the experiment, versions."""
     digest = hashlib.sha256()
-    for pattern in (*NUMERICS, f"experiments/catalog/{experiment}.py", f"experiments/catalog/{experiment}/parts.py"):
+    for pattern in (*NUMERICS, f"experiments/catalog/{experiment}.py", f"experiments/catalog/{experiment}/*.py"):
         for path in sorted(ROOT.glob(pattern)):
-            digest.update(path.read_bytes())
+            if path.name not in DERIVING:
+                digest.update(path.read_bytes())
     digest.update("/".join(version(name) for name in ("numpy", "torch", "scikit-learn")).encode())
     return digest.hexdigest()

@@ -189,9 +189,9 @@ class BinaryCrossEntropy(Elementwise):
         return loss, slope
 
     def definition(self, z: Any, y: Array) -> Any:
-        sigma = 1 / (1 + np.exp(-z))
+        yes, no = 1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z))  # σ(z) and 1 − σ(z)
         q = self.column("pos_weight", z.shape[-2], y.dtype)
-        return -(q * y * np.log(sigma) + (1 - y) * np.log(1 - sigma))
+        return -(q * y * np.log(yes) + (1 - y) * np.log(no))
 
 
 @dataclass(frozen=True)

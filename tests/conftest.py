@@ -15,7 +15,7 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 from toybox import TESTS, Toy  # noqa: E402
 
-from experiments.experiment import load  # noqa: E402
+from experiments.experiment import load, names  # noqa: E402
 
 TINY = (
     "--depths 2 --activations tanh --inits xavier --width 8 --seeds 2 --draws 1000 "
@@ -55,11 +55,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests run only when -m asks for them."""
+    """Tests of whole experiments get the marker of that name; they and slow tests run only when -m asks for them."""
+    files = {f"test_{name}{ending}" for name in names() for ending in ("", "_experiment")}
+    files -= {"test_losses", "test_gradients"}  # these are the library's
+    for item in items:
+        wants_small = any(name in item.nodeid for name in SMALL_TOO)
+        if (wants_small or item.path.stem in files) and not item.get_closest_marker("slow"):
+            item.add_marker("experiments")
     if not config.option.markexpr:
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
+        later = [item for item in items if item.get_closest_marker("slow") or item.get_closest_marker("experiments")]
+        config.hook.pytest_deselected(items=later)
+        items[:] = [item for item in items if item not in later]
 
 
 @pytest.fixture

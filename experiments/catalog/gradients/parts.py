@@ -148,7 +148,7 @@ LAYERS: dict[str, Callable[[Generator, int], Job]] = {
     "Softmax": of(s.Softmax()),
     "LogSoftmax": of(s.LogSoftmax()),
 }
-WEIGHTS = (0.5, 2.0, 1.5, 0.0, 3.0)
+WEIGHTS = (0.5, 2.0, 1.5, 0.25, 3.0)
 LABELLED = (s.Dense(5),)  # five classes
 LOSSES: dict[str, Callable[[Generator, int], Job]] = {
     "squared error": of(s.Identity(), loss=s.SquaredError()),

@@ -26,7 +26,9 @@ SHADES = LinearSegmentedColormap.from_list(  # light to dark blue; from the boun
 
 
 def figures(tables: Tables) -> list[Plot]:
-    matrix = tables["matrix"].fillna({"culprit": "", "kinks": ""})  # empty text comes back from CSV as NaN
+    matrix = tables["matrix"]
+    words = {name: matrix[name].astype(object).where(matrix[name].notna(), "") for name in ("culprit", "kinks")}
+    matrix = matrix.assign(**words)  # empty text comes back from CSV as NaN
     return [Plot("ledger", "Four witnesses, pair by pair", CAPTION.format(MARK), partial(ledger, matrix))]
 
 
