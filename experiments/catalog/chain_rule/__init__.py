@@ -1,0 +1,62 @@
+"""The chain rule: shares flow back along every path and add up, in one pass for all variables.
+
+The notes' two worked examples by autodiff, torch.autograd, complex steps and sympy; then long products, y = w1 w2 … wn x, second
+derivatives, and what a gradient costs forwards and backwards, in multiplications counted one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import arg
+
+from experiments.experiment import Analysis, Cell, Plot, Tables, require
+
+
+@dataclass(frozen=True)
+class Options:
+    """The notes' examples and long chains."""
+
+    points: Annotated[int, arg(help="random points at which the notes' examples are differentiated")] = 300
+    factors: Annotated[tuple[int, ...], arg(help="n of y = w1 w2 … wn x")] = (1, 2, 3, 5, 10, 20, 50, 100)
+    draws: Annotated[int, arg(help="random products of each length")] = 30
+    seed: Annotated[int, arg(help="of points and factors")] = 0
+
+    def __post_init__(self) -> None:
+        require(len(self.factors) > 0, "factors", "at least one value", "none")
+        require(min(self.factors) >= 1, "factors", "whole numbers from 1 up", self.factors)
+        require(len(set(self.factors)) == len(self.factors), "factors", "each value once", self.factors)
+        require(
+            max(self.factors) >= 2, "factors", "at least one value above 1: one factor makes no product", self.factors
+        )
+        for name, least in {"points": 1, "draws": 1, "seed": 0}.items():
+            require(getattr(self, name) >= least, name, f"a whole number from {least} up", getattr(self, name))
+
+
+QUICK = Options(points=50, factors=(1, 2, 5, 20, 50), draws=6)
+
+
+def cells(options: Options) -> list[Cell]:
+    return [
+        Cell("examples", {"points": options.points, "seed": options.seed}),
+        *(Cell("chains", {"n": n, "draws": options.draws, "seed": options.seed}) for n in options.factors),
+    ]
+
+
+def measure(cell: Cell) -> Tables:
+    from experiments.catalog.chain_rule import parts
+
+    return parts.measure(cell.part, cell.settings)
+
+
+def analyse(tables: Tables, options: Options) -> Analysis:
+    from experiments.catalog.chain_rule.analysis import analyse
+
+    return analyse(tables)
+
+
+def figures(tables: Tables) -> list[Plot]:
+    from experiments.catalog.chain_rule.pictures import figures
+
+    return figures(tables)

@@ -1,0 +1,311 @@
+"""Batch norm's experiment, small: what holds must hold for both implementations, and must fail where the theory is spoilt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import integrate, stats
+
+from experiments import store
+from experiments.catalog.batch_norm import Options, analysis, laws, parts
+from experiments.claims import judge
+from experiments.experiment import backends, load
+from scratch.contract import Batch, Job
+from scratch.errors import InvalidInput
+from scratch.losses import SquaredError
+from scratch.normalization import BatchNorm
+
+EXPERIMENT = load("batch_norm")
+TINY = {
+    "scales": (1e-3, 1.0), "stretches": (3.0,), "rates": (0.5,), "steps": 4, "seeds": 2, "batches": (8,), "width": 96, "depth": 5,
+    "draws": 12, "averaged": (4,), "compared": (2, 8), "units": 400, "train_steps": 20, "train_seeds": 3,
+}  # fmt: skip
+RACE = {"far fewer steps", "less drift"}  # which take hundreds of steps; their claims are tried on tables of our own
+CLAIMS = {
+    "zero mean",
+    "unit variance",
+    "gradients are orthogonal to weights",
+    "larger weights, smaller gradients",
+    "what batch norm takes from a gradient",
+    "weights only grow",
+    "explosion, ReLU",
+    "explosion, linear",
+    "running statistics arrive",
+    "and go on wavering",
+    "training and use differ",
+}
+CONTROL = {"measured": "measured", "predicted": "predicted", "standard_error": "error"}
+COMMITTED = Path(__file__).parent.parent / "results" / "batch_norm"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("batch_norm")
+
+
+@pytest.fixture(scope="session")
+def result(folder):
+    """A run of seconds."""
+    return EXPERIMENT.run(out=str(folder), **TINY)
+
+
+@pytest.fixture(scope="session")
+def measured(result, folder):
+    """Its cells' tables, before anything was derived from them."""
+    held, found = store.Store(folder / "cells", EXPERIMENT.name), {}
+    for cell in EXPERIMENT.module.cells(result.options):
+        if cell.part not in ("race", "trajectory"):
+            for name, table in held.load(cell).items():
+                found.setdefault(name, []).append(table)
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in found.items()}
+
+
+def claims(measured):
+    return EXPERIMENT.module.analyse(measured, replace(Options(), **TINY)).claims
+
+
+def verdicts(measured) -> pd.Series:
+    return judge(claims(measured))[0].set_index("claim").verdict
+
+
+def test_every_claim_is_made_and_holds(result):
+    """A claim that is lost, or that one of the implementations does not bear out."""
+    found = result.claims.set_index("claim").verdict
+    assert set(found.index) == CLAIMS | RACE
+    assert dict(found[sorted(CLAIMS)]) == dict.fromkeys(CLAIMS, "holds")
+    assert found["far fewer steps"] == "fails"  # twenty steps are too few to get anywhere
+    assert result.tables["failures"].empty and result.finding
+
+
+def test_the_implementations_agree_in_every_part(result):
+    """A part that is not compared, or a bound that nothing could exceed."""
+    agreement = result.tables["agreement"]
+    assert result.agrees and agreement.ratio.max() > 1e-3
+    assert set(agreement.part) == {"moments", "algebra", "explosion", "trajectory"}
+
+
+def test_every_figure_is_drawn(result):
+    """A figure that needs more conditions than were asked for."""
+    assert set(result.figures()) == {"moments", "race", "explosion", "growth", "running", "gap"}
+
+
+@pytest.mark.parametrize("name", sorted(CLAIMS))
+def test_the_control_fails_the_same_test(measured, name):
+    """A test so weak that it would let the control pass, were the control what was measured and predicted."""
+    claim = next(c for c in claims(measured) if c.name == name)
+    frame = claim.comparisons
+    instead = {new: frame[f"control_{old}"] for new, old in CONTROL.items() if f"control_{old}" in frame}
+    assert instead
+    assert judge([replace(claim, comparisons=frame.assign(**instead))])[0].verdict[0] == "fails"
+
+
+SPOILT = {
+    "shrunk": (lambda variance, epsilon: variance / (variance + 2 * epsilon), {"unit variance"}),
+    "explosion": (lambda kind, batch: 1.3 if kind == "relu" else 1.0, {"explosion, ReLU", "explosion, linear"}),
+    "gap": (lambda batch: 2 / batch, {"training and use differ"}),
+    "average": (lambda momentum, steps, start, truth: truth, {"running statistics arrive"}),
+    "spread": (lambda momentum, steps, variance: variance / 10, {"running statistics arrive", "and go on wavering"}),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_wrong_law_fails_its_claims_and_no_other(measured, monkeypatch, name):
+    """A claim that holds whatever is predicted."""
+    wrong, expected = SPOILT[name]
+    monkeypatch.setattr(laws, name, wrong)
+    found = verdicts(measured)
+    failed = set(found[(found != "holds") & (found != "not tested")].index)
+    assert failed and failed <= expected
+
+
+@pytest.mark.parametrize("backend", ["scratch", "torchref"])
+@pytest.mark.parametrize(
+    ("table", "column", "where", "change", "claim"),
+    [
+        ("units", "mean", "layer == 'batch'", lambda v: v + 1e-13, "zero mean"),
+        ("units", "variance", "layer == 'batch'", lambda v: v * (1 + 1e-12), "unit variance"),
+        ("units", "variance", "layer == 'batch'", lambda v: v * 60 / 59, "unit variance"),  # unbiased
+        ("algebra", "value", "identity == 'orthogonal'", lambda v: v + 1e-9, "gradients are orthogonal to weights"),
+        ("algebra", "value", "identity == 'stretch'", lambda v: v + 1e-9, "larger weights, smaller gradients"),
+        ("algebra", "value", "identity == 'projection'", lambda v: v + 1e-11, "what batch norm takes from a gradient"),
+        ("growth", "value", "norm == 'batch'", lambda v: v * (1 + 1e-10), "weights only grow"),
+        ("measurements", "value", "norm == 'batch' and layer == 1 and kind == 'relu'", lambda v: v + 4, "explosion, ReLU"),
+        ("running", "average", "statistic == 'variance'", lambda v: v * 3 / 4, "running statistics arrive"),  # biased
+        ("running", "spread", "statistic == 'mean'", lambda v: v * 2, "and go on wavering"),
+        ("gap", "measured", "batch == 8", lambda v: v * 1.5, "training and use differ"),
+    ],
+)  # fmt: skip
+def test_one_implementation_that_errs_fails_the_claim(measured, backend, table, column, where, change, claim):
+    """A claim that looks at one of the two only, or a bound that is too wide to see a wrong formula."""
+    frame = measured[table].copy()
+    rows = frame.query(f"backend == @backend and {where}").index
+    frame.loc[rows, column] = change(frame.loc[rows, column])
+    assert len(rows) > 0 and verdicts(measured | {table: frame})[claim] == "fails"
+
+
+# --- the race --------------------------------------------------------------------------------------------------------------
+
+
+def ran(first: dict[str, int | None]) -> pd.DataFrame:
+    """Accuracies looked at every 10 steps up to 600: above 90 % from a step on, or never."""
+    steps = np.arange(0, 601, 10)
+    rows = [
+        {"backend": backend, "norm": norm, "seed": seed, "step": step,
+         "value": 0.95 if there is not None and step >= there + 10 * (seed % 3) else 0.3}
+        for backend in ("scratch", "torchref")
+        for norm, there in first.items()
+        for seed in range(6)
+        for step in steps
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_who_never_arrives_counts_as_arrived_at_the_end():
+    """A ratio that is anything but a lower bound: the look before on one side, the look after on the other."""
+    found = analysis.reached(ran({"batch": 60, "none": None}), 600).set_index(["backend", "norm", "seed"])
+    assert tuple(found.loc[("scratch", "batch", 1), ["after", "by"]]) == (60, 70)
+    assert found.loc[("torchref", "none", 2), "after"] == 600 and np.isnan(found.loc[("torchref", "none", 2), "by"])
+    claim = analysis.faster_claim(found.reset_index())
+    assert np.allclose(claim.comparisons.measured, np.log(600 / np.array([60, 70, 80])).mean(), rtol=1e-14)
+    assert judge([claim])[0].verdict[0] == "holds"
+
+
+@pytest.mark.parametrize("first", [{"batch": 200, "none": 560}, {"batch": None, "none": None}])
+def test_too_little_gain_fails(first):
+    """A claim that mistakes somewhat faster, or nobody there at all, for five times faster."""
+    assert judge([analysis.faster_claim(analysis.reached(ran(first), 600))])[0].verdict[0] == "fails"
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(3.0, "holds"), (0.3, "fails")])
+def test_drift_is_compared_seed_by_seed(factor, verdict):
+    """Pairs that are mixed up: between seeds the drifts differ tenfold, within them by one factor."""
+    rows = [
+        {"backend": backend, "norm": norm, "seed": seed, "value": 10.0**-seed * (factor if norm == "none" else 1.0) * (1 + 0.01 * seed)}
+        for backend in ("scratch", "torchref") for norm in ("batch", "none") for seed in range(4)
+    ]  # fmt: skip
+    rows = [{**row, "value": row["value"] ** (1.01 if row["norm"] == "none" else 1.0)} for row in rows]
+    assert judge([analysis.drift_claim(pd.DataFrame(rows))])[0].verdict[0] == verdict
+
+
+def test_what_the_race_measures(result):
+    """Accuracy and drift of both networks, by both implementations, at every look."""
+    learning, drift = result.tables["learning"], result.tables["drift"]
+    assert set(learning.step) == set(parts.looks(20)) and len(learning) == 4 * len(parts.looks(20))
+    assert len(drift) == 12 and (drift.value > 0).all()
+    assert learning[learning.norm == "batch"].measured.max() > 0.3  # while without it nothing happens for long
+
+
+# --- laws ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["relu", "linear"])
+@pytest.mark.parametrize("batch", [7, 16])
+def test_the_rate_is_that_of_drawn_vectors(kind, batch):
+    """A slip in the derivation: here Gaussian columns, Jacobians and gradients are drawn, and none of its averages is used."""
+    random, draws = np.random.default_rng(batch), 40_000
+    z = random.standard_normal((draws, batch))  # inputs of unit variance without correlation: what a batch starts from
+    centre = np.eye(batch) - 1 / batch
+    deviation = np.sqrt(((z @ centre) ** 2).mean(-1))
+    normal = z @ centre / deviation[:, None]
+    active = (normal > 0).astype(float) if kind == "relu" else np.ones_like(normal)
+    output = active * normal
+    gram = (output[:, :, None] * output[:, None, :]).mean(0)  # over units: that is what the next layer's inputs vary by
+    apart = np.trace(gram) / batch - (gram.sum() - np.trace(gram)) / (batch * (batch - 1))
+    g = active * (random.standard_normal((draws, batch)) @ centre)  # a gradient that has come through batch norm above
+    g = g @ centre - normal * (normal * g).mean(-1, keepdims=True)
+    grown = (g**2).sum(-1) / deviation**2 / (batch - 1) / apart  # inputs of variance 1, where they vary by ``apart``
+    error = grown.std() / np.sqrt(draws) + grown.mean() * 2 / np.sqrt(draws)  # and that of ``apart``
+    assert abs(grown.mean() - laws.explosion(kind, batch)) < 4 * error
+    assert error < 0.03 * grown.mean()
+
+
+def test_the_rate_for_large_batches():
+    """Yang et al.'s limit, π/(π − 1); a linear network's gradients stay."""
+    assert laws.explosion("relu", 10**7) == pytest.approx(laws.LIMIT, rel=1e-6)
+    assert laws.explosion("linear", 10**7) == pytest.approx(1, rel=1e-6)
+    assert laws.explosion("linear", 8) == 6 / 5
+
+
+@pytest.mark.parametrize("c", [-0.9, -1 / 7, 0.0, 0.6])
+def test_correlation_by_integration(c):
+    """2 E ReLU(x)ReLU(cx + √(1−c²)y), in polar coordinates; its derivative by a difference."""
+    s = np.sqrt(1 - c * c)
+
+    def integrand(angle):
+        return max(np.cos(angle), 0) * max(c * np.cos(angle) + s * np.sin(angle), 0) / np.pi * 2  # E r² = 2
+
+    kink = np.arctan2(-c, s)
+    value = integrate.quad(integrand, -np.pi / 2, np.pi / 2, points=[kink])[0]
+    assert laws.correlation(c) == pytest.approx(value, abs=1e-10)
+    slope = (laws.correlation(c + 1e-6) - laws.correlation(c - 1e-6)) / 2e-6
+    assert laws.both_active(c) == pytest.approx(slope, abs=1e-8)
+
+
+@pytest.mark.parametrize("batch", [2, 3, 8, 100])
+def test_the_gap_by_scipy(batch):
+    """A Gamma function too many: SciPy's mean of a χ variable; and the approximation that the report speaks of."""
+    assert laws.gap(batch) == pytest.approx(2 * (1 - stats.chi(batch - 1).mean() / np.sqrt(batch)), rel=1e-9)
+    assert laws.gap(batch) * batch == pytest.approx(1.5, abs=0.6 / batch)
+
+
+def test_an_average_by_its_own_recursion():
+    """r ← (1 − μ)r + μx, followed by hand: mean, variance, and the fourth cumulant of scaled χ² values."""
+    momentum, steps, batch = 0.3, 7, 5
+    mean, variance, fourth = 2.0, 0.0, 0.0
+    single = stats.chi2(batch - 1)
+    each = single.var() * 16 / (batch - 1) ** 2  # of an unbiased variance, where σ² = 4
+    kurtosis = float(single.stats("k"))
+    for _ in range(steps):
+        mean = (1 - momentum) * mean + momentum * 4
+        variance = (1 - momentum) ** 2 * variance + momentum**2 * each
+        fourth = (1 - momentum) ** 4 * fourth + momentum**4 * kurtosis * each**2
+    assert laws.average(momentum, steps, 2.0, 4.0) == pytest.approx(mean, rel=1e-14)
+    assert laws.of_one_batch(4.0, batch)["variance"] == pytest.approx(each, rel=1e-12)
+    assert laws.spread(momentum, steps, each) == pytest.approx(variance, rel=1e-13)
+    assert laws.excess("variance", momentum, steps, batch) == pytest.approx(fourth / variance**2, rel=1e-12)
+    assert laws.excess("mean", momentum, steps, batch) == 0
+
+
+# --- options ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"batches": (4,)}, {"batches": (8, 8)}, {"batches": ()}, {"averaged": (1,)}, {"compared": (2, 1)}, {"scales": (0.0,)},
+        {"stretches": (-1.0,)}, {"rates": (float("nan"),)}, {"depth": 3}, {"draws": 1}, {"train_steps": 10}, {"train_seeds": 1},
+        {"device": "abacus"},
+    ],
+)  # fmt: skip
+def test_bad_options_are_refused(changed):
+    """A run that would end in a division by zero, an hour later."""
+    with pytest.raises(InvalidInput, match=next(iter(changed)).replace("_", "-")):
+        replace(Options(), **changed)
+
+
+@pytest.mark.parametrize("name", ["scratch", "torchref"])
+def test_a_batch_of_one_is_refused(name):
+    """One example has no variance: neither implementation may give out β and go on."""
+    x = np.ones((3, 1))
+    job = Job((BatchNorm(affine=False),), SquaredError(), ({},), Batch(x, x))
+    with pytest.raises(InvalidInput, match="at least two examples"):
+        backends("cpu")[name].snapshot(job)
+
+
+# --- the committed results -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_default_run_gives_the_committed_tables(tmp_path):
+    """Committed numbers of other code, other options or another machine's luck."""
+    from experiments.sweep import default_jobs
+
+    EXPERIMENT.run(out=str(tmp_path), jobs=default_jobs(Options()))
+    tables = sorted(path.name for path in (COMMITTED / "tables").glob("*.csv"))
+    assert tables
+    for name in tables:
+        assert (tmp_path / "tables" / name).read_bytes() == (COMMITTED / "tables" / name).read_bytes(), name

@@ -1,0 +1,262 @@
+"""Forward propagation, small: everything holds in both implementations, every control fails, every bound is a bound."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import store
+from experiments.catalog.forward_propagation import analysis, parts
+from experiments.claims import judge
+from experiments.experiment import load
+from experiments.sweep import Failure, assemble
+from scratch.errors import InvalidInput
+
+EXPERIMENT = load("forward_propagation")
+SMALL = {"inputs": (1, 6), "trials": 2, "largest": 5, "squares": (1, 4), "draws": 400, "widths": (1, 5), "examples": 4}
+CLAIMS = {
+    "shapes": "the slip",
+    "a row a neuron, a column an example": "Wᵀ",
+    "one product is the whole loop": "late",
+    "XᵀWᵀ = (WX)ᵀ": "Wᵀ",
+    "Wᵀ is refused unless W is square": "none is refused",
+    "a square Wᵀ is wrong in silence": "themselves",
+    "the notes' network by hand": "without tanh",
+    "columns know nothing of each other": "batch norm",
+}
+U = 2.0**-53
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forward")
+    return EXPERIMENT.run(out=str(folder), **SMALL), folder
+
+
+@pytest.fixture
+def result(small):
+    return small[0]
+
+
+def verdicts(result, **spoilt):
+    """Judged anew from the measured tables, some of them spoilt."""
+    measured = result.tables | {"shapes": shapes(result)} | spoilt
+    return judge(EXPERIMENT.module.analyse(measured, result.options).claims)[0].set_index("claim").verdict
+
+
+def shapes(result):
+    """The table as it was measured: analysis writes its own under the same name."""
+    cell = next(cell for cell in EXPERIMENT.module.cells(result.options) if cell.part == "notes")
+    return EXPERIMENT.module.measure(cell)["shapes"]
+
+
+def test_every_claim_holds_on_both(result):
+    """A claim that is lost, or that one of the implementations does not bear out."""
+    assert dict(result.claims.set_index("claim").verdict) == dict.fromkeys(CLAIMS, "holds")
+    assert result.holds and set(result.tables["agreement"].part) == {"notes' shapes", "products", "squares", "network"}
+    assert result.tables["agreement"].ratio.max() > 1e-3 and next(iter(result.figures())) == "shapes"
+    conditions = result.tables["comparisons"].groupby(["claim", "condition"]).backend.agg(set)
+    assert (conditions == {"scratch", "torchref"}).all()
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_every_control_fails_on_both(result, claim):
+    """A control that would pass, or that only one of the two sees through."""
+    rows = result.tables["comparisons"].query("claim == @claim")
+    limit = result.claims.set_index("claim").limit[claim]
+    assert (rows.groupby("backend").control_z.apply(lambda z: z.abs().max()) > 2 * limit).all()
+    assert CLAIMS[claim] in result.claims.set_index("claim").control[claim]
+
+
+@pytest.mark.parametrize("backend", parts.BACKENDS)
+@pytest.mark.parametrize(
+    "table, where, column, claim",
+    [
+        ("shapes", "x == '3 × 1'", "columns", "shapes"),
+        ("products", "comparison == 'exact sums'", "measured", "a row a neuron, a column an example"),
+        ("products", "comparison == 'a loop'", "measured", "one product is the whole loop"),
+        ("products", "comparison == 'rows'", "measured", "XᵀWᵀ = (WX)ᵀ"),
+        ("refused", "not square", "measured", "Wᵀ is refused unless W is square"),
+        ("squares", "quantity == 'size'", "measured", "a square Wᵀ is wrong in silence"),
+        ("squares", "quantity == 'overlap'", "measured", "a square Wᵀ is wrong in silence"),
+        ("by_hand", "signal == 'a2'", "measured", "the notes' network by hand"),
+        ("alone", "widest == 5", "elsewhere", "columns know nothing of each other"),
+    ],
+)
+def test_every_claim_fails_where_one_is_wrong(result, backend, table, where, column, claim):
+    """A claim that looks at one of the two only, or at nothing."""
+    frame = (shapes(result) if table == "shapes" else result.tables[table]).copy()
+    rows = frame.query(f"backend == @backend and {where}").index
+    assert len(rows)
+    frame[column] = frame[column].astype(float)
+    frame.loc[rows, column] += 1e-18 if column == "elsewhere" else 1e3
+    found = verdicts(result, **{table: frame})
+    assert found[claim] == "fails" and (found.drop(claim) == "holds").all()
+
+
+def test_the_notes_shapes(result):
+    """Sizes that were taken from the network instead of the notes."""
+    held = result.tables["shapes"].groupby("condition").measured.agg(set)
+    assert held.to_dict() == {
+        "a1 of x 3 × 1: rows": {2}, "a1 of x 3 × 1: columns": {1}, "a2 of x 3 × 1: rows": {1}, "a2 of x 3 × 1: columns": {1},
+        "a1 of x 3 × n: rows": {2}, "a1 of x 3 × n: columns": {4}, "a2 of x 3 × n: rows": {1}, "a2 of x 3 × n: columns": {4},
+    }  # fmt: skip
+
+
+def test_the_drawn_matrices_multiply(result):
+    """A figure whose numbers are of another product."""
+    found = {}
+    for name, rows in result.tables["matrices"].groupby("matrix"):
+        found[name] = rows.pivot(index="row", columns="column", values="value").to_numpy()
+    assert found["W"].shape == (2, 3) and found["V"].shape == (1, 2) and found["X"].shape == (3, 4)
+    assert (found["W"] @ found["X"] == found["A1"]).all() and (found["V"] @ found["A1"] == found["A2"]).all()
+
+
+# --- the witnesses, each against another ------------------------------------------------------------------------------------
+
+
+def numbers(*shapes, seed=0):
+    random = np.random.default_rng(seed)
+    return [random.standard_normal(shape) for shape in shapes]
+
+
+def test_exact_sums_are_exact_to_two_roundings():
+    """Against fractions: one rounding for each product, one for the sum."""
+    w, x = numbers((4, 30), (30, 5))
+    found = parts.exact(w, x)
+    for i, j in np.ndindex(4, 5):
+        terms = [Fraction(a) * Fraction(b) for a, b in zip(w[i].tolist(), x[:, j].tolist(), strict=True)]
+        assert abs(Fraction(found[i, j]) - sum(terms)) <= 2 * Fraction(U) * sum(map(abs, terms))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_laws_of_a_transposed_matrix(n):
+    """Against all 2^(n²) matrices of ±1, which have the same second moments: exactly 1 and 1/n."""
+    x = np.linspace(0.5, 1.5, n)
+    signs = 1 - 2 * ((np.arange(2 ** (n * n))[:, None] >> np.arange(n * n)) & 1).reshape(-1, n, n)
+    right, wrong = signs @ x, signs.mT @ x
+    exact = {"size": (wrong**2).sum(-1).mean(), "overlap": (wrong * right).sum(-1).mean()}
+    table = pd.DataFrame({"quantity": list(exact), "n": n})
+    expected = [value / (n * (x @ x)) for value in exact.values()]
+    np.testing.assert_allclose(analysis.predicted(table), expected, rtol=1e-14)  # 512 terms, of order 1
+
+
+def test_by_hand_is_the_notes_network():
+    """Against NumPy on whole matrices, which shares no line with it."""
+    w1, b1, w2, b2, x = numbers((3, 2), (3, 1), (2, 3), (2, 1), (2, 4))
+    parameters = ({"W": w1, "b": b1}, {}, {"W": w2, "b": b2}, {})
+    z1 = w1 @ x + b1
+    z2 = w2 @ np.tanh(z1) + b2
+    found = parts.scalars(parameters, x)
+    for mine, expected in zip(found, (z1, np.tanh(z1), z2, 1 / (1 + np.exp(-z2))), strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=0, atol=50 * U)  # numbers of order 1, some ten roundings
+    np.testing.assert_allclose(parts.scalars(parameters, x, False)[2], w2 @ z1 + b2, rtol=0, atol=50 * U)
+
+
+def test_the_scalar_network_digit_by_digit():
+    """x = 1, w1 = 2, b1 = −1, w2 = 3, b2 = −2: z1 = 1, a1 = tanh 1, z2 = 3 tanh 1 − 2, ŷ = σ(z2), to thirty digits."""
+    found = parts.by_hand(
+        {"W": np.array([[2.0]]), "b": np.array([[-1.0]])},
+        {"W": np.array([[3.0]]), "b": np.array([[-2.0]])},
+        [1.0],
+        math.tanh,
+    )
+    flat = [a[0] for a in found]
+    with mpmath.workdps(30):
+        z2 = 3 * mpmath.tanh(1) - 2
+        exact = [1, mpmath.tanh(1), z2, 1 / (1 + mpmath.exp(-z2))]
+    np.testing.assert_allclose(flat, [float(a) for a in exact], rtol=20 * U)  # z2 loses three bits to cancellation
+
+
+def test_the_bounds_hold_in_float32():
+    """Against float64, where float32's rounding is no rounding but seen whole: never beyond, and not absurdly above."""
+    ratios = []
+    for trial in range(20):
+        w1, b1, w2, b2, x = (a.astype(np.float32) for a in numbers((6, 5), (6, 1), (3, 6), (3, 1), (5, 7), seed=trial))
+        parameters = ({"W": w1, "b": b1}, {}, {"W": w2, "b": b2}, {})
+        exact = parts.scalars(parameters, x)
+        single = parts.outputs("scratch", parts.tanh_sigmoid(6, 3), parameters, x)
+        for a, b, limit in zip(single, exact, parts.bounds(parameters, x, exact), strict=True):
+            assert a.dtype == np.float32
+            ratios.append((np.abs(a - b) / limit).max())
+    assert 0.02 < max(ratios) <= 1
+
+
+def test_a_difference_in_one_entry_is_found():
+    """A norm in which it would drown, or the largest difference instead of the one nearest its bound."""
+    a, limit = np.ones((3, 4)), np.full((3, 4), 1e-9)
+    b = a.copy()
+    b[2, 1] += 1e-12
+    limit[2, 1] = 1e-13
+    b[0, 0] += 1e-10
+    assert parts.nearest(a, b, limit, 1.0) == {
+        "measured": pytest.approx(1e-12, rel=1e-3), "predicted": 1e-13,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", parts.BACKENDS)
+def test_wrong_shapes_are_refused_and_square_ones_are_not(backend):
+    w, x, square = numbers((2, 3), (3, 4), (3, 3))
+    assert (
+        parts.refused(backend, w.T, x) and not parts.refused(backend, square.T, x) and not parts.refused(backend, w, x)
+    )
+    assert parts.rows(backend, w, x).shape == (2, 4)
+
+
+# --- options, failures, committed results -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changed, named",
+    [
+        ({"inputs": ()}, "--inputs"), ({"inputs": (0, 3)}, "--inputs"), ({"inputs": (3, 3)}, "--inputs"),
+        ({"squares": (1,)}, "--squares"), ({"widths": (0,)}, "--widths"), ({"examples": 1}, "--examples"),
+        ({"trials": 1}, "--trials"), ({"largest": 2}, "--largest"), ({"draws": 1}, "--draws"), ({"seed": -1}, "--seed"),
+        ({"dtype": "float16"}, "--dtype"),
+    ],
+)  # fmt: skip
+def test_bad_options_are_refused(changed, named):
+    with pytest.raises(InvalidInput, match=f"{named}: expected"):
+        EXPERIMENT.options(**changed)
+
+
+@pytest.mark.parametrize("part", ["notes", "products", "squares", "network"])
+def test_a_part_that_fails_is_rows_of_failures(small, part):
+    """An analysis or a figure that needs every part: one part's fault would lose all the others."""
+    result, folder = small
+    held, cells = store.Store(folder / "cells", EXPERIMENT.name), EXPERIMENT.module.cells(result.options)
+    outcomes = {n: Failure("memory") if cell.part == part else held.load(cell) for n, cell in enumerate(cells)}
+    found = assemble(EXPERIMENT, result.options, cells, outcomes, {})
+    assert not found.holds and "not tested" in set(found.claims.verdict) and found.finding and found.figures()
+
+
+def test_float32_holds_too():
+    """Bounds that are float64's whatever the type."""
+    result = EXPERIMENT.run(**SMALL | {"dtype": "float32", "squares": (2,), "draws": 100})
+    assert result.holds and result.tables["failures"].empty
+
+
+@pytest.mark.slow
+def test_the_default_run_gives_the_committed_tables(tmp_path):
+    """Committed numbers of other code, other options or another machine's luck; differences are rounding itself."""
+    committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
+    result = EXPERIMENT.run(out=str(tmp_path), jobs=2)
+    assert result.holds
+    rounding = {
+        "agreement": ["part", "condition", "step", "quantity"], "claims": ["claim", "verdict"],
+        "comparisons": ["claim", "backend", "condition"], "products": ["backend", "comparison", "inputs", "predicted"],
+        "by_hand": ["backend", "widest", "signal"],
+    }  # fmt: skip
+    for path in sorted(committed.glob("*.csv")):
+        theirs, ours = pd.read_csv(path), pd.read_csv(tmp_path / "tables" / path.name)
+        if path.stem in rounding:
+            theirs, ours = (
+                frame[rounding[path.stem]].sort_values(rounding[path.stem], ignore_index=True)
+                for frame in (theirs, ours)
+            )
+        pd.testing.assert_frame_equal(ours, theirs, check_exact=False, rtol=1e-6, atol=1e-9, obj=path.name)
