@@ -1,4 +1,4 @@
-"""A hundred steps from the same start: parameters, buffers and losses of both implementations stay within a bound that grows with the step."""
+"""A hundred steps from one start: parameters, buffers and losses of both stay within a bound that grows with the step."""
 
 from __future__ import annotations
 

@@ -46,8 +46,18 @@ QUESTIONS = {
 
 def text(titles: Mapping[str, str]) -> str:
     """``titles``: name of a page -> its title."""
-    named = {**titles, "differences": "Differences from PyTorch", "hostile_inputs": "Hostile inputs"}
-    about = {**ABOUT, "differences": "each one run, not remembered", "hostile_inputs": "what bad input does"}
+    named = {
+        **titles,
+        "differences": "Differences from PyTorch",
+        "hostile_inputs": "Hostile inputs",
+        "statements": "The notes, statement by statement",
+    }
+    about = {
+        **ABOUT,
+        "differences": "each one run, not remembered",
+        "hostile_inputs": "what bad input does",
+        "statements": "claims and verdicts",
+    }
     pages = "\n".join(f"- [{title}]({name}.md): {about[name]}" for name, title in named.items())
     asked = "\n\n".join(
         f"**{who}**\n\n" + "\n".join(f"- {question} → [{named[name]}]({name}.md)" for question, name in answers.items())
