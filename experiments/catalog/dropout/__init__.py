@@ -92,12 +92,12 @@ QUICK = Options(
     width=64,
     steps=200,
     seeds=10,
-    ridge_keeps=(0.2, 0.5, 1.0),
-    patients=60,
-    runs=24,
+    ridge_keeps=(0.5, 1.0),
+    patients=40,
+    runs=16,
     rates=(0.1, 0.5),
-    features=8,
-    images=40,
+    features=6,
+    images=30,
 )
 
 
