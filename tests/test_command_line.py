@@ -207,6 +207,7 @@ def test_a_dry_run_computes_nothing(toy, capsys):
     assert "0 stored, 4 to run" in capsys.readouterr().out
 
 
+@pytest.mark.experiments
 def test_a_good_run_with_workers(toy, toy_results, python):
     """A progress bar in a pipe, a worker's warning, a last line without the report; other bytes than one process gives."""
     done = python(TOYBOX, "toy", "--jobs", "2")
@@ -218,6 +219,7 @@ def test_a_good_run_with_workers(toy, toy_results, python):
     assert listing(Path("results/toy")) == listing(toy_results)
 
 
+@pytest.mark.experiments
 def test_a_quick_run_leaves_the_full_results_alone(toy):
     """--quick that writes over results of an hour."""
     assert main(["toy", "--quick"]) == 0
@@ -233,12 +235,14 @@ def test_a_claim_that_fails_is_status_1(toy, capsys):
     assert any(line.startswith("fails: mean") for line in lines)
 
 
+@pytest.mark.experiments
 def test_a_control_that_passes_is_status_1(toy, capsys):
     """A claim whose control would be allowed too proves nothing, and must not hold."""
     assert main(["toy", "--factor", "2"]) == 1
     assert capsys.readouterr().out.splitlines()[-1].startswith("FAILS")
 
 
+@pytest.mark.experiments
 def test_a_cell_that_fails_in_a_worker_is_status_1(toy, capsys):
     """A run that lacks a cell but holds."""
     toy.plan("fail", 2)

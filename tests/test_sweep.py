@@ -41,7 +41,19 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
     command = [sys.executable, str(TESTS / "toybox.py"), "toy", *arguments]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
+
+    def hear_interrupts() -> None:  # a shell's background job begins deaf to Ctrl-C, and hands that on
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(
+        command,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=hear_interrupts,
+    )
 
 
 def wait_until_asleep(toy: Toy) -> None:
@@ -94,6 +106,7 @@ def test_kill_9_in_the_middle(toy, toy_results):
     assert same_as(toy_results)
 
 
+@pytest.mark.experiments
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_control_c(toy, toy_results, jobs):
     """A traceback, from the run or from its workers; workers that live on; finished cells that are lost."""
@@ -115,6 +128,7 @@ def test_control_c(toy, toy_results, jobs):
     assert same_as(toy_results)
 
 
+@pytest.mark.experiments
 def test_a_killed_worker_does_not_end_the_run(toy, toy_results, capsys):
     """The out-of-memory killer takes one worker: the run must go on, with the same numbers."""
     shutil.copytree(toy_results, RESULTS)
@@ -127,6 +141,7 @@ def test_a_killed_worker_does_not_end_the_run(toy, toy_results, capsys):
     assert same_as(toy_results)
 
 
+@pytest.mark.experiments
 def test_a_cell_that_always_kills_its_worker_is_a_row(toy, capsys):
     """A cell that needs more memory than there is: without a limit it would be tried for ever."""
     assert main(["toy", "--numbers", "1", "--jobs", "1"]) == 0
