@@ -130,8 +130,7 @@ def in_torch(models: list[nn.Module], x: np.ndarray, y: np.ndarray, flags: dict[
     """The loop that PyTorch's tutorials write, over each model in turn."""
     criterion = nn.CrossEntropyLoss()
     optimizers = [
-        torch.optim.SGD(m.parameters(), lr=float(OPTIMIZER.base), momentum=OPTIMIZER.momentum, **flags)
-        for m in models
+        torch.optim.SGD(m.parameters(), lr=float(OPTIMIZER.base), momentum=OPTIMIZER.momentum, **flags) for m in models
     ]
     rows, labels = torch.from_numpy(np.ascontiguousarray(x.T)), torch.from_numpy(y)
 

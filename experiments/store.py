@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/agreement.py", "experiments/data.py", "experiments/probes.py",
             "experiments/randomness.py", "experiments/theory.py", "experiments/witnesses.py")  # fmt: skip
 
-DERIVING = ("__init__.py", "analysis.py", "pictures.py")  # of an experiment's folder: what only makes something of the tables
+# of an experiment's folder: what only makes something of the tables
+DERIVING = ("__init__.py", "analysis.py", "pictures.py")
 
 
 class Store:
