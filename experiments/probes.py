@@ -36,11 +36,6 @@ def signals(job: Job, shot: Snapshot) -> dict[str, Array]:
     }
 
 
-def accuracy(output: Array, labels: Array) -> Array:
-    """Share of examples whose largest output is their label's, (…,)."""
-    return (output.argmax(-2) == labels).mean(-1)
-
-
 def rows(values: Array, axes: dict[str, Sequence[Any]], **fixed: Any) -> pd.DataFrame:
     """One row for each entry of ``values``, whose axes are named and labelled by ``axes``, with the ``fixed`` columns."""
     import pandas as pd

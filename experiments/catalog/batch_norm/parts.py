@@ -12,7 +12,7 @@ import pandas as pd
 from experiments import agreement, data, probes, randomness
 from experiments.experiment import Tables, backends
 from experiments.randomness import generator
-from scratch import initializers
+from scratch import initializers, metrics
 from scratch.activations import ReLU, Sigmoid, Tanh
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array, Dense, Layer
@@ -310,7 +310,7 @@ def race(*, norm: str, backend: str, steps: int, seeds: int, device: str) -> Tab
     ours, test = backends(device)[backend], job.evaluate["test"]
     named = {"backend": backend, "norm": norm}
     for shot in ours.train(job):
-        right = probes.accuracy(shot.scores["test"], test.y)
+        right = metrics.accuracy(shot.scores["test"], test.y)
         rows.append(probes.rows(right, {"seed": range(seeds)}, step=shot.step, **named))
         settled = Job(job.network.inference.layers, job.loss, shot.parameters, test, buffers=shot.buffers)
         spread = np.percentile(ours.snapshot(settled).outputs[-3], PERCENTILES, axis=-1)  # (3, S, o)

@@ -16,7 +16,7 @@ from experiments import agreement, data, probes, randomness
 from experiments.catalog.dropout import STRETCHED
 from experiments.experiment import Backend, Tables, backends
 from experiments.randomness import generator
-from scratch import initializers
+from scratch import initializers, metrics
 from scratch.activations import ReLU, Tanh
 from scratch.contract import Batch, Job, Noise, Snapshot
 from scratch.layers import Array, Dense, Dropout, Layer
@@ -325,7 +325,7 @@ def sweep(*, wrong: float, keep: float, examples: int, width: int, steps: int, s
 def scored(output: Array, labels: Array) -> tuple[Array, Array]:
     """Cross-entropy and error (S,) of outputs (S, 10, m)."""
     right = np.take_along_axis(output, np.broadcast_to(labels, output[:, 0].shape)[:, None], -2)[:, 0]
-    return (logsumexp(output, axis=-2) - right).mean(-1), 1 - probes.accuracy(output, labels)
+    return (logsumexp(output, axis=-2) - right).mean(-1), 1 - metrics.accuracy(output, labels)
 
 
 def uses(backend: Backend, job: Job, parameters: Parameters, test: Batch, keep: float) -> dict[str, Array]:

@@ -16,6 +16,7 @@ from experiments.catalog.losses.laws import needed
 from experiments.data import Dataset, load
 from experiments.experiment import Tables, backends
 from experiments.randomness import batches, generator, stack
+from scratch import metrics
 from scratch.contract import Batch, Job
 from scratch.initializers import lecun
 from scratch.layers import Array, Layer
@@ -142,7 +143,7 @@ def _answers(held: Dataset) -> Array:
 def right(loss: str, output: Array, labels: Array) -> Array:
     """Share of examples answered rightly, (…,): a logit is held against 0, a probability against ½."""
     if output.shape[-2] > 1:
-        return probes.accuracy(output, labels)
+        return metrics.accuracy(output, labels)
     return ((output[..., 0, :] > (0.5 if loss == "squared error" else 0)) == labels).mean(-1)
 
 

@@ -13,7 +13,7 @@ from experiments import agreement, probes, theory
 from experiments.data import load
 from experiments.experiment import Tables, backends
 from experiments.randomness import batches, generator, stack
-from scratch import activations, initializers
+from scratch import activations, initializers, metrics
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import Scheme
 from scratch.layers import Array, Dense, Layer
@@ -157,7 +157,7 @@ def training(
     axes = {"quantity": ["loss", "accuracy"], "step": job.snapshots, "init": inits, "seed": range(seeds)}
     for name, backend in backends(device).items():
         outputs = (shot.scores["test"] for shot in backend.train(job))  # (inits, seeds, classes, examples) each
-        seen = [(CrossEntropy()(output, labels)[0], probes.accuracy(output, labels)) for output in outputs]
+        seen = [(CrossEntropy()(output, labels)[0], metrics.accuracy(output, labels)) for output in outputs]
         rows.append(
             probes.rows(
                 np.moveaxis(np.array(seen), 1, 0), axes, part=part, backend=name, activation=activation, depth=depth
