@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from experiments import store
-from experiments.catalog.chain_rule import analysis, parts
+from experiments.catalog.chain_rule import analysis, derivatives, parts, products
 from experiments.claims import judge
 from experiments.experiment import load
 from experiments.sweep import Failure, assemble
@@ -34,7 +34,7 @@ CLAIMS = {
     "forwards: n passes": "3n − 1",
     "differentiated twice": "diagonal",
 }
-BACKENDS = pytest.mark.parametrize("backend", parts.BACKENDS)
+BACKENDS = pytest.mark.parametrize("backend", derivatives.BACKENDS)
 
 
 @pytest.fixture(scope="module")
@@ -124,23 +124,23 @@ def test_sympys_derivatives_are_the_notes():
 
 def test_the_sum_of_sizes_bounds_the_terms():
     """4x2³ + 4x1x2 + 2x2 + 2x3² at (1, −2, 3): the terms cancel in part, their sizes do not."""
-    value, size = parts.exactly(parts.symbolic("two")[0][1], (1.0, -2.0, 3.0))
+    value, size = derivatives.exactly(parts.symbolic("two")[0][1], (1.0, -2.0, 3.0))
     assert (value, size) == (-32 - 8 - 4 + 18, 32 + 8 + 4 + 18)
 
 
 def test_off_counts_roundings():
     """The next number above 1 is two roundings away; a 0 that must be 0 allows nothing."""
     one = (Decimal(1), Decimal(1))
-    assert parts.off(1 + 2.0**-52, one) == 2 and parts.off(1.0, one) == 0
-    assert parts.off(0.0, (Decimal(0), Decimal(0))) == 0 and parts.off(1e-300, (Decimal(0), Decimal(0))) == np.inf
+    assert derivatives.off(1 + 2.0**-52, one) == 2 and derivatives.off(1.0, one) == 0
+    assert derivatives.off(0.0, (Decimal(0), Decimal(0))) == 0 and derivatives.off(1e-300, (Decimal(0), Decimal(0))) == np.inf
 
 
 def test_the_product_of_the_others():
     """Against every product written out; with a zero among them, where dividing the whole product would fail."""
     factors = [Decimal(a) for a in (3, -2, 0, 7, 5)]
     expected = [prod(factors[:i] + factors[i + 1 :]) for i in range(5)]
-    assert parts.without_each(factors) == expected == [0, 0, -210, 0, 0]
-    assert parts.without_each([Decimal(4)]) == [1]
+    assert products.without_each(factors) == expected == [0, 0, -210, 0, 0]
+    assert products.without_each([Decimal(4)]) == [1]
 
 
 @BACKENDS
@@ -152,16 +152,16 @@ def test_slopes_curvature_and_products_of_a_cubic(backend):
 
     x = np.array([2.0, 5.0, 1.0])
     columns = np.stack([x, 2 * x], axis=1)
-    assert parts.slopes(backend, program, columns).tolist() == [[20, 80], [4, 16], [1, 1]]
-    np.testing.assert_allclose(parts.stepped(backend, program, columns), [[20, 80], [4, 16], [1, 1]], rtol=1e-15)
-    assert parts.curvature(backend, program, x).tolist() == [[10, 4, 0], [4, 0, 0], [0, 0, 0]]
-    assert parts.curved(backend, program, x, np.array([1.0, 2.0, 3.0])).tolist() == [18, 4, 0]
+    assert derivatives.slopes(backend, program, columns).tolist() == [[20, 80], [4, 16], [1, 1]]
+    np.testing.assert_allclose(derivatives.stepped(backend, program, columns), [[20, 80], [4, 16], [1, 1]], rtol=1e-15)
+    assert derivatives.curvature(backend, program, x).tolist() == [[10, 4, 0], [4, 0, 0], [0, 0, 0]]
+    assert derivatives.curved(backend, program, x, np.array([1.0, 2.0, 3.0])).tolist() == [18, 4, 0]
 
 
 @BACKENDS
 def test_a_cut_path_carries_nothing(backend):
     """d(x · fixed x)/dx is x, not 2x."""
-    assert parts.slopes(backend, lambda x: x * parts.fixed(x), np.array([[3.0]])).tolist() == [[3.0]]
+    assert derivatives.slopes(backend, lambda x: x * derivatives.fixed(x), np.array([[3.0]])).tolist() == [[3.0]]
 
 
 @BACKENDS
@@ -170,18 +170,18 @@ def test_long_products_to_rounding(backend, n):
     """Every exact value of a product of n by summing over subsets, with fractions: a law of its own beside ``without_each``."""
     random = np.random.default_rng(n)
     w, v, x = random.standard_normal(n), random.standard_normal(n), 1.25
-    job = parts.chain_job(w[None], np.array([x]))
-    with localcontext(prec=parts.DIGITS):
-        found = parts.single(backend, w, x, v, parts.layered(backend, job)[0])
+    job = products.chain_job(w[None], np.array([x]))
+    with localcontext(prec=derivatives.DIGITS):
+        found = products.single(backend, w, x, v, products.layered(backend, job)[0])
     for name, (measured, control) in found.items():
-        assert measured <= parts.most(n)[name], name
+        assert measured <= products.most(n)[name], name
         assert control > 1e6 or n == 1, name
     f = [Fraction(a) for a in w.tolist()]
     terms = [
         sum((Fraction(v[j]) * prod(f[k] for k in range(n) if k not in (i, j)) for j in range(n) if j != i), Fraction())
         for i in range(n)
     ]
-    mine = parts.curved(backend, lambda *factors: parts.multiplied(factors, x), w, v)
+    mine = derivatives.curved(backend, lambda *factors: products.multiplied(factors, x), w, v)
     np.testing.assert_allclose(mine, [float(t * Fraction(x)) for t in terms], rtol=0, atol=1e-14)  # numbers of order 1
 
 
@@ -191,7 +191,7 @@ def test_the_product_rule_over_subsets(backend):
     a, x = [0.5, 2.0, 1.25, 3.0], 0.75  # eighths: exact
     e = [sum(prod(c) for c in combinations(a, j)) for j in range(5)]
     expected = sum(e[j] * (4 - j) * x ** (3 - j) for j in range(4))
-    found = parts.slopes(backend, lambda x: parts.multiplied([k + x for k in a], 1.0), np.array([[x]]))
+    found = derivatives.slopes(backend, lambda x: products.multiplied([k + x for k in a], 1.0), np.array([[x]]))
     assert found.item() == expected
 
 
@@ -200,21 +200,21 @@ def test_the_product_rule_over_subsets(backend):
 def test_multiplications_are_counted(backend, n):
     """A count that is computed instead of counted would not notice another program: a second product of each factor doubles it."""
     w = np.linspace(0.5, 1.5, n)
-    assert parts.reverse_mode(backend, w, 2.0) == 3 * n - 1
-    assert parts.forward_mode(backend, w, 2.0) == n * n
+    assert products.reverse_mode(backend, w, 2.0) == 3 * n - 1
+    assert products.forward_mode(backend, w, 2.0) == n * n
 
 
 @BACKENDS
 def test_another_program_costs_something_else(backend, monkeypatch):
     """Each factor used twice: 2n forwards; back, 4n − 1."""
-    once = parts.multiplied
+    once = products.multiplied
 
     def twice(factors, x, times=lambda a, b: a * b):
         return once([f for factor in factors for f in (factor, factor)], x, times)
 
-    monkeypatch.setattr(parts, "multiplied", twice)
+    monkeypatch.setattr(products, "multiplied", twice)
     w = np.array([0.5, 1.5, 2.5])
-    assert parts.reverse_mode(backend, w, 2.0) == 6 + 11 and parts.forward_mode(backend, w, 2.0) == 18
+    assert products.reverse_mode(backend, w, 2.0) == 6 + 11 and products.forward_mode(backend, w, 2.0) == 18
 
 
 # --- the tape ---------------------------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def test_another_program_costs_something_else(backend, monkeypatch):
 def test_the_graph_is_the_notes(result):
     """Shares at x = 3 and (1, 2, 3) by the notes' formulas: 4x; 2y1, 4y1x2 + 2y2, 4y2x3; and the six edges."""
     nodes, edges = result.tables["nodes"], result.tables["edges"]
-    for backend in parts.BACKENDS:
+    for backend in derivatives.BACKENDS:
         held = nodes[nodes.backend == backend].set_index(["example", "node"])
         assert held.share.to_dict() == {
             ("one", "x"): 12, ("one", "y"): 2, ("one", "z"): 1, ("two", "x1"): 10, ("two", "x2"): 62, ("two", "x3"): 132,
