@@ -282,12 +282,16 @@ def finding(coefficients: pd.DataFrame, chosen: pd.DataFrame, penalties: pd.Data
     said = []
     ours = chosen[chosen.backend == "scratch"]
     for share, rows in sorted(ours.groupby("labels wrong"), reverse=True):
-        loss, error, gap = (rows.set_index("quantity").loc[name] for name in ("test loss", "test error", "gap"))
+        loss, error = (rows.set_index("quantity").loc[name] for name in ("test loss", "test error"))
+        if not said:
+            told = loss.gain > 4 * loss.standard_error
+            said.append(
+                f"Dropout {'helps' if told else 'does not measurably help'} a network that can learn its training set by heart."
+            )
         said.append(
-            f"With {share:.0%} of the training labels wrong, keeping {loss.keep:.0%} of the hidden units changes the gap between test "
-            f"and training loss from {gap.none:.2f} to {gap.dropout:.2f} and the test loss from {loss.none:.2f} to {loss.dropout:.2f} "
-            f"(gain {loss.gain:.3f} ± {loss.standard_error:.3f}); the keep that is best for the error changes that from "
-            f"{error.none:.1%} to {error.dropout:.1%}."
+            f"With {share:.0%} of the training labels wrong, keeping {loss.keep:.0%} of the hidden units takes the test loss from "
+            f"{loss.none:.2f} to {loss.dropout:.2f} (gain {loss.gain:.3f} ± {loss.standard_error:.3f}) and, at its own best keep, the test "
+            f"error from {error.none:.1%} to {error.dropout:.1%}."
         )
     half = coefficients[(coefficients.backend == "scratch") & (coefficients.keep == 0.5)]
     if len(half):
@@ -295,8 +299,8 @@ def finding(coefficients: pd.DataFrame, chosen: pd.DataFrame, penalties: pd.Data
         far = np.linalg.norm(half.least_squares - half.predicted) / size
         near = np.linalg.norm(half.value - half.predicted) / size
         said.append(
-            f"Linear regression with dropout is ridge regression: weights trained with p = ½ lie {near:.0e} from its closed form, "
-            f"least squares {far:.0%}."
+            f"It is a penalty in disguise: a linear model trained with p = ½ ends at ridge regression's closed form (to {near:.0e}), "
+            f"where least squares is {far:.0%} off."
         )
     rare = penalties[(penalties.rate == penalties.rate.min()) & (penalties.backend == "scratch")]
     if len(rare):
