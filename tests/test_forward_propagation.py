@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from experiments import store
-from experiments.catalog.forward_propagation import analysis, parts
+from experiments.catalog.forward_propagation import analysis, by_hand, parts
 from experiments.claims import judge
 from experiments.experiment import load
 from experiments.sweep import Failure, assemble
@@ -152,15 +152,15 @@ def test_by_hand_is_the_notes_network():
     parameters = ({"W": w1, "b": b1}, {}, {"W": w2, "b": b2}, {})
     z1 = w1 @ x + b1
     z2 = w2 @ np.tanh(z1) + b2
-    found = parts.scalars(parameters, x)
+    found = by_hand.scalars(parameters, x)
     for mine, expected in zip(found, (z1, np.tanh(z1), z2, 1 / (1 + np.exp(-z2))), strict=True):
         np.testing.assert_allclose(mine, expected, rtol=0, atol=50 * U)  # numbers of order 1, some ten roundings
-    np.testing.assert_allclose(parts.scalars(parameters, x, False)[2], w2 @ z1 + b2, rtol=0, atol=50 * U)
+    np.testing.assert_allclose(by_hand.scalars(parameters, x, False)[2], w2 @ z1 + b2, rtol=0, atol=50 * U)
 
 
 def test_the_scalar_network_digit_by_digit():
     """x = 1, w1 = 2, b1 = −1, w2 = 3, b2 = −2: z1 = 1, a1 = tanh 1, z2 = 3 tanh 1 − 2, ŷ = σ(z2), to thirty digits."""
-    found = parts.by_hand(
+    found = by_hand.by_hand(
         {"W": np.array([[2.0]]), "b": np.array([[-1.0]])},
         {"W": np.array([[3.0]]), "b": np.array([[-2.0]])},
         [1.0],
@@ -179,9 +179,9 @@ def test_the_bounds_hold_in_float32():
     for trial in range(20):
         w1, b1, w2, b2, x = (a.astype(np.float32) for a in numbers((6, 5), (6, 1), (3, 6), (3, 1), (5, 7), seed=trial))
         parameters = ({"W": w1, "b": b1}, {}, {"W": w2, "b": b2}, {})
-        exact = parts.scalars(parameters, x)
+        exact = by_hand.scalars(parameters, x)
         single = parts.outputs("scratch", parts.tanh_sigmoid(6, 3), parameters, x)
-        for a, b, limit in zip(single, exact, parts.bounds(parameters, x, exact), strict=True):
+        for a, b, limit in zip(single, exact, by_hand.bounds(parameters, x, exact), strict=True):
             assert a.dtype == np.float32
             ratios.append((np.abs(a - b) / limit).max())
     assert 0.02 < max(ratios) <= 1
@@ -194,7 +194,7 @@ def test_a_difference_in_one_entry_is_found():
     b[2, 1] += 1e-12
     limit[2, 1] = 1e-13
     b[0, 0] += 1e-10
-    assert parts.nearest(a, b, limit, 1.0) == {
+    assert by_hand.nearest(a, b, limit, 1.0) == {
         "measured": pytest.approx(1e-12, rel=1e-3), "predicted": 1e-13,
     }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -12,19 +12,16 @@ from numpy.random import Generator
 
 from experiments import agreement
 from experiments.agreement import Difference, unit_roundoff
+from experiments.catalog.forward_propagation.by_hand import bounds, gamma, nearest, scalars
 from experiments.experiment import Tables, backends
 from experiments.randomness import generator
 from scratch import BatchNorm, Dense, InnerProduct, Sigmoid, Tanh
 from scratch.contract import Batch, Job
 from scratch.initializers import lecun, normal
-from scratch.layers import Array, Layer, Tensors
+from scratch.layers import Array, Layer
 from scratch.network import Network, Parameters
 
 BACKENDS = ("scratch", "torchref")
-FUNCTION = (
-    8  # roundings that a library may make in tanh or σ: 4 in the exponential, 4 in the sum, the quotient and the result
-)
-STEEPEST = (1.0, 0.25)  # slopes of tanh and σ, both at 0
 
 
 def outputs(backend: str, layers: tuple[Layer, ...], parameters: Parameters, x: Array) -> tuple[Array, ...]:
@@ -42,11 +39,6 @@ def looked(layers: tuple[Layer, ...], parameters: Parameters, x: Array) -> Job:
 def agreed(job: Job) -> list[Difference]:
     ours, theirs = (backend.snapshot(job) for backend in backends("cpu").values())
     return agreement.pointwise(job, ours, theirs, generator(0, "shadows"))
-
-
-def gamma(roundings: Array | int, unit: float) -> Array:
-    """γ_k = ku/(1 − ku): what k roundings in a row may do, relatively (Higham 2002, lemma 3.1)."""
-    return np.asarray(roundings * unit / (1 - roundings * unit))
 
 
 # --- the notes' own shapes -------------------------------------------------------------------------------------------------
@@ -298,46 +290,3 @@ def moved(x: Array, column: int, random: Generator) -> Array:
 def change(backend: str, layers: tuple[Layer, ...], parameters: Parameters, x: Array, after: Array) -> list[Array]:
     pairs = zip(*(outputs(backend, layers, parameters, a) for a in (x, after)), strict=True)
     return [np.abs(b - a) for a, b in pairs]
-
-
-def scalars(parameters: Parameters, x: Array, squashed: bool = True) -> list[Array]:
-    """z1, a1, z2, a2 number by number with Python's math alone; ``squashed`` False forgets tanh."""
-    first, second = parameters[0], parameters[2]
-    columns = [by_hand(first, second, column, math.tanh if squashed else float) for column in x.T.tolist()]
-    return [np.array(signal).T for signal in zip(*columns, strict=True)]
-
-
-def by_hand(first: Tensors, second: Tensors, x: Sequence[float], squash: Callable[[float], float]) -> list[list[float]]:
-    """The notes' four lines for one example."""
-    z1 = affine(first, x)
-    a1 = [squash(z) for z in z1]
-    z2 = affine(second, a1)
-    return [z1, a1, z2, [1 / (1 + math.exp(-z)) for z in z2]]
-
-
-def affine(p: Tensors, x: Sequence[float]) -> list[float]:
-    """One number a neuron: the products of its row, and its bias."""
-    biases = p["b"][:, 0].tolist()
-    return [math.fsum([*map(float.__mul__, row, x), b]) for row, b in zip(p["W"].tolist(), biases, strict=True)]
-
-
-def bounds(parameters: Parameters, x: Array, signals: Sequence[Array]) -> list[Array]:
-    """How far two computations of the same signals may lie apart, entry by entry.
-
-    Each rounds a sum of i products and a bias i + 1 times; what they differ by below passes through |W|, and through the steepest slope
-    of the function, which rounds its own result.
-    """
-    unit, found, below, above = unit_roundoff(x.dtype), [], np.zeros(x.shape), x.astype(float)
-    for p, slope, result in zip((parameters[0], parameters[2]), STEEPEST, signals[1::2], strict=True):
-        w, b = np.abs(p["W"].astype(float)), np.abs(p["b"])
-        z = w @ below + 2 * gamma(w.shape[1] + 1, unit) * (w @ (np.abs(above) + below) + b)
-        below, above = slope * z + 2 * gamma(FUNCTION, unit) * np.abs(result), result
-        found += [z, below]
-    return found
-
-
-def nearest(a: Array, b: Array, limit: Array, unit: float) -> dict[str, float]:
-    """The entry that comes nearest to its bound, both in units of u."""
-    apart = np.abs(a.astype(float) - b)
-    at = np.unravel_index((apart / limit).argmax(), apart.shape)
-    return {"measured": float(apart[at] / unit), "predicted": float(limit[at] / unit)}
