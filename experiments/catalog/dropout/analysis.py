@@ -279,7 +279,7 @@ def penalty_claim(penalties: pd.DataFrame, features: int) -> Claim:
 
 def finding(coefficients: pd.DataFrame, chosen: pd.DataFrame, penalties: pd.DataFrame, claims: pd.DataFrame) -> str:
     """In plain words, from whatever was measured."""
-    said = []
+    said: list[str] = []
     ours = chosen[chosen.backend == "scratch"]
     for share, rows in sorted(ours.groupby("labels wrong"), reverse=True):
         loss, error = (rows.set_index("quantity").loc[name] for name in ("test loss", "test error"))
