@@ -178,15 +178,13 @@ class BinaryCrossEntropy(Elementwise):
 
     def each(self, z: Array, y: Array) -> tuple[Array, Array]:
         small = np.exp(np.minimum(z, -z))  # never overflows; σ(z) = 1/(1+small) or small/(1+small)
-        rest = np.log1p(small)
-        loss = np.maximum(z, 0) - z * y + rest
-        sigma = np.where(z >= 0, 1, small) / (1 + small)
-        slope = sigma - y
-        if self.pos_weight != 1:
-            extra = (self.column("pos_weight", z.shape[-2], y.dtype) - 1) * y
-            loss += extra * (np.maximum(-z, 0) + rest)
-            slope += extra * (sigma - 1)
-        return loss, slope
+        rest, sure = np.log1p(small), z >= 0
+        sigma = np.where(sure, 1, small) / (1 + small)
+        if self.pos_weight == 1:
+            return np.where(sure, 1 - y, -y) * z + rest, sigma - y
+        yes, no = self.column("pos_weight", z.shape[-2], y.dtype) * y, 1 - y
+        loss = np.where(sure, no, -yes) * z + (no + yes) * rest  # no terms that cancel, here or above
+        return loss, no * sigma - yes * (np.where(sure, small, 1) / (1 + small))
 
     def definition(self, z: Any, y: Array) -> Any:
         yes, no = 1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z))  # σ(z) and 1 − σ(z)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal, localcontext
 
 import helpers
 import numpy as np
@@ -12,6 +13,7 @@ from torch.func import vmap
 
 from experiments.randomness import generator
 from scratch import InvalidInput, autodiff
+from scratch.gradcheck import U
 from scratch.losses import (
     AbsoluteError,
     BinaryCrossEntropy,
@@ -370,3 +372,16 @@ def test_good_targets_pass():
         loss.check(y, K)
     CrossEntropy().check(np.array([-100, 2]), 3)
     assert np.array_equal(indicator(np.array([1, 7]), 2, ignore=7), [[False, False], [True, False]])
+
+
+@pytest.mark.parametrize("q", [0.0, 0.3, 1.0, 7.0])
+@pytest.mark.parametrize("y", [0.0, 1e-6, 0.88, 1 - 1e-6, 1.0])
+def test_binary_cross_entropy_cancels_nothing(q, y):
+    """Against fifty digits: about ten roundings of positive terms, whatever weights and soft targets leave of them."""
+    z = np.linspace(-30, 30, 41)
+    with localcontext(prec=50):
+        d, one = [Decimal(a) for a in z.tolist()], Decimal(1)
+        soft = [((one + a.exp()).ln(), (one + (-a).exp()).ln()) for a in d]  # −ln(1 − σ(z)), −ln σ(z)
+        expected = [float((one - Decimal(y)) * no + Decimal(q) * Decimal(y) * yes) for no, yes in soft]
+    found, _ = BinaryCrossEntropy(q, reduction="none")(z[None], np.full((1, 41), y))
+    np.testing.assert_allclose(found[0], expected, rtol=10 * U, atol=0)
