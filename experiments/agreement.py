@@ -27,6 +27,7 @@ from scratch import training
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array, Layer, Residual, Shape, Tensors
 from scratch.network import Parameters
+from scratch.normalization import BatchNorm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +129,7 @@ def trajectory(
 def _shadow_training(job: Job, generator: Generator) -> Iterator[dict[Key, Array]]:
     """At each snapshot, how far rounding may have carried every quantity: the root mean square of the shadows' distance.
 
-    In every step a shadow sees its gradient at parameters moved by √k·u, and its update is rounded (moved by u).
+    In every step a shadow sees its gradient at parameters moved by √k·u; its step, and θ after it, are rounded (moved by u).
     """
     assert job.batches is not None
     unit = unit_roundoff(job.data.x.dtype)
@@ -149,7 +150,8 @@ def _shadow_training(job: Job, generator: Generator) -> Iterator[dict[Key, Array
             last = len(job.layers), "loss"
             yield before | {last: _spread(state.loss[..., None, None]) / larger}
         training.advance(shadowed, state)
-        state.theta[...] = _jitter(state.theta, unit * larger, generator)
+        taken = _jitter(state.theta - kept, unit * larger, generator)  # all of θ, or almost, may cancel against it
+        state.theta[...] = _jitter(kept + taken, unit * larger, generator)
 
 
 def _worst(step: int, layer: int, quantity: str, a: Array, b: Array, spread: Array, scale: float) -> Difference:
@@ -275,7 +277,8 @@ class _Jittered(Layer):
         return out, cache
 
     def backward(self, p: Tensors, cache: Any, dout: Array, into: Tensors, out: Array | None = None) -> Array:
-        return _jitter(self.layer.backward(p, cache, dout, into, out), self.scale, self.generator)
+        dx = _jitter(self.layer.backward(p, cache, dout, into, out), self.scale, self.generator)
+        return _shifted(dx, self.scale, self.generator) if isinstance(self.layer, BatchNorm) else dx
 
     def gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
         self.layer.gradients(p, cache, dout, into)
@@ -297,3 +300,11 @@ def _jitter(array: Array, scale: float, generator: Generator) -> Array:
     factor = np.ones(array.shape)
     factor[1:] += (2 * scale) * signs - scale
     return array * factor
+
+
+def _shifted(dx: Array, scale: float, generator: Generator) -> Array:
+    """A mean over the batch was taken from every example: its rounding is common to all, and a sum over them does not lose it."""
+    size = np.sqrt((dx * dx).mean(-1, keepdims=True))
+    signs = generator.integers(0, 2, size.shape, np.int8) * 2 - 1
+    signs[0] = 0
+    return dx + (scale / np.sqrt(dx.shape[-1])) * signs * size
