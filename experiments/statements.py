@@ -36,6 +36,7 @@ class Statement(NamedTuple):
 
 FORWARD, BACKWARD, LOSSES = "forward_propagation", "chain_rule", "losses"
 VANISHING, LINEAR, NORM, DROPOUT = "vanishing_gradient", "deep_linear", "batch_norm", "dropout"
+START, PRECISION = "initialization", "precision"
 GRADIENTS = tuple(
     f"{family}: within rounding" for family in ("layers", "activations", "losses", "penalties", "networks")
 )
@@ -117,9 +118,19 @@ STATEMENTS = (
         "Issues",
         "sensitive to initialization",
         {
+            START: (
+                "the deeper, the more sensitive",
+                "the first loss",
+                "the wait of small weights",
+                "equal units stay equal",
+                "the time to break symmetry",
+                "only the output's bias learns",
+                "dead for all of the data",
+            ),
             VANISHING: ("He sooner at 22", "Xavier stalls at 30", "He learns at 30"),
             LINEAR: ("orthogonal starts do not pay for depth", "small Gaussian starts do"),
         },
+        "The deeper the network, the fewer of the scales it learns from.",
     ),
     Statement(
         "Issues",
@@ -150,13 +161,26 @@ STATEMENTS = (
             VANISHING: ("product, mean", "product, spread", "deep linear, mean"),
             BACKWARD: ("the product of the others",),
             LINEAR: ("learning curves", "plateaus"),
+            START: ("Gaussian weights", "orthogonal weights"),
+            PRECISION: ("underflow", "loss scaling"),
         },
+        "Far enough down the product leaves the range of the numbers themselves: fp16 makes such gradients zero.",
     ),
     Statement(
         "Vanishing gradient",
         "random weights ∗ √(2/(n−1))",
-        {VANISHING: ("the notes' rule is He's", "He over Xavier", "narrow ReLU, mean", "born dead")},
-        "n is read as the width of the layer before: He's rule for ReLU.",
+        {
+            START: (
+                "which of them keeps the signal",
+                "three readings, the same draws",
+                "LSUV: the variance it finds",
+                "Glorot's singular values",
+                "equal units stay equal",
+            ),
+            VANISHING: ("the notes' rule is He's", "He over Xavier", "narrow ReLU, mean", "born dead"),
+        },
+        "n is read as the width of the layer before: He's rule for ReLU. To the letter, n − 1, it differs by ln n/(n − 1) a layer and has no "
+        "value for a single input; read as Xavier's rule it starves ReLU.",
     ),
     Statement(
         "Batch normalization",
