@@ -34,6 +34,9 @@ SMALL = {
     "race_depths": (30,),
     "race_steps": 120,
     "race_seeds": 2,
+    "repair_steps": 25,
+    "repair_width": 24,
+    "repair_seeds": 2,
 }
 
 

@@ -9,10 +9,22 @@ import pandas as pd
 import pytest
 
 from experiments import data, store, theory
-from experiments.catalog.vanishing_gradient import analysis
+from experiments.catalog.vanishing_gradient import TRAINED as TRAINED_KINDS
+from experiments.catalog.vanishing_gradient import laws as law_table
+from experiments.catalog.vanishing_gradient import repair_claims, repair_laws, repairs, training_claims
+from experiments.catalog.vanishing_gradient.common import gaussian
 from experiments.claims import judge
-from experiments.experiment import load
+from experiments.experiment import backends, load
 from experiments.sweep import Failure, assemble
+from scratch import initializers
+from scratch.activations import Identity, ReLU, Sigmoid, Tanh
+from scratch.contract import Batch, Job
+from scratch.layers import Dense
+from scratch.losses import InnerProduct
+from scratch.network import Network
+from scratch.normalization import BatchNorm
+from scratch.optimizers import ClipNorm
+from scratch.training import snapshot
 
 EXPERIMENT = load("vanishing_gradient")
 CLAIMS = {
@@ -32,8 +44,31 @@ CLAIMS = {
     "the notes' rule is He's",
     "Xavier stalls at 30",
     "He learns at 30",
+    "exploding",
+    "exploding, exactly",
+    "all inputs look alike",
+    "repair: weights",
+    "repair: batch norm",
+    "repair: skip",
+    "repair: scaled skip",
+    "exploding ends training",
+    "clipping bounds the step",
+    "clipping keeps training alive",
+    "clipping is no repair of the weights",
 }
-PARTS = ["product", "linear", "dead", "narrow", "ratio", "depth scale", "signals", "trajectory", "training", "race"]
+COMPARED = [
+    "product",
+    "linear",
+    "dead",
+    "narrow",
+    "ratio",
+    "depth scale",
+    "exploding",
+    "lookalike",
+    "signals",
+    "repairs",
+]
+TRAINED = ["training", "clipping", "race"]
 CONTROL = {"measured": "measured", "predicted": "predicted", "standard_error": "error"}
 
 
@@ -67,12 +102,26 @@ def test_the_implementations_agree_in_every_part(result):
     """A part that is not compared, or a bound that nothing could exceed."""
     agreement = result.tables["agreement"]
     assert result.agrees and (agreement.ratio <= 1).all() and (agreement.bound >= 0).all()
-    assert set(agreement.part) == set(PARTS) - {"training", "race"}
+    assert set(agreement.part) == {*COMPARED, "trajectory"}
     assert agreement.ratio.max() > 1e-3
 
 
 @pytest.mark.parametrize(
-    "table", ["laws", "layers", "ratios", "race", "starts", "reached", "training", "comparisons", "measurements"]
+    "table",
+    [
+        "laws",
+        "layers",
+        "ratios",
+        "race",
+        "starts",
+        "reached",
+        "training",
+        "comparisons",
+        "measurements",
+        "repaired",
+        "clipped",
+        "first_steps",
+    ],
 )
 def test_both_implementations_have_every_row(result, table):
     """A condition that only one of the two has measured."""
@@ -117,7 +166,7 @@ SPOILT_THEORY = {
     "fixed_point": (lambda activation, w, b: (1.0, w), {"depth scale, ordered", "depth scale, chaotic"}),
     "VARIANCES": (
         {name: lambda o, i, f=f: 1.5 * f(o, i) for name, f in theory.VARIANCES.items()},
-        {"mean field, tanh", "mean field, relu"},
+        {"mean field, tanh", "mean field, relu", "repair: weights", "repair: skip", "repair: scaled skip"},
     ),
 }
 
@@ -127,6 +176,24 @@ def test_a_wrong_theory_fails_its_claims_and_no_other(result, monkeypatch, name)
     """A claim that holds whatever is predicted."""
     wrong, expected = SPOILT_THEORY[name]
     monkeypatch.setattr(theory, name, wrong)
+    found = verdicts(result)
+    assert set(found[found != "holds"].index) == expected
+
+
+SPOILT_REPAIRS = {
+    "batch_norm": (repair_laws, lambda activation, batch: (1.3 * repair_laws_batch_norm(activation, batch)[0], 1.0),
+                   {"repair: batch norm"}),
+    "skip": (repair_laws, lambda *args: [1.5 * a for a in repair_laws_skip(*args)], {"repair: skip", "repair: scaled skip"}),
+    "correlations": (law_table, lambda c, depth: repair_laws.correlations(c, depth + 1)[1:], {"all inputs look alike"}),
+}  # fmt: skip
+repair_laws_batch_norm, repair_laws_skip = repair_laws.batch_norm, repair_laws.skip
+
+
+@pytest.mark.parametrize("name", SPOILT_REPAIRS)
+def test_a_wrong_theory_of_repairs_fails_its_claims_and_no_other(result, monkeypatch, name):
+    """A third more explosion a layer, half as much again of a block, one layer more: a claim so open that it would hold all the same."""
+    where, wrong, expected = SPOILT_REPAIRS[name]
+    monkeypatch.setattr(where, name, wrong)
     found = verdicts(result)
     assert set(found[found != "holds"].index) == expected
 
@@ -159,6 +226,35 @@ def test_a_wrong_theory_fails_its_claims_and_no_other(result, monkeypatch, name)
             lambda v: v / 2,
             "Xavier stalls at 30",
         ),
+        (
+            "laws",
+            "measured",
+            "part == 'exploding' and statistic == 'farthest'",
+            lambda v: v * (1 + 1e-10),
+            "exploding, exactly",
+        ),
+        ("laws", "measured", "part == 'exploding' and statistic == 'mean'", lambda v: v + 2, "exploding"),
+        ("laws", "measured", "part == 'lookalike' and statistic == 'mean'", lambda v: v - 0.1, "all inputs look alike"),
+        ("repaired", "measured", "kind == 'plain' and init == 'he'", lambda v: v + 2, "repair: weights"),
+        ("repaired", "measured", "kind == 'batch norm'", lambda v: 0 * v, "repair: batch norm"),
+        ("repaired", "measured", "kind == 'skip'", lambda v: v * 1.3, "repair: skip"),
+        ("repaired", "measured", "kind == 'skip/√L'", lambda v: v * 1.3, "repair: scaled skip"),
+        ("first_steps", "measured", "init == '4 × he, clipped'", lambda v: v * (1 + 1e-9), "clipping bounds the step"),
+        (
+            "training",
+            "value",
+            "init == '4 × he, clipped' and step > 0",
+            lambda v: np.inf * v,
+            "clipping keeps training alive",
+        ),
+        ("training", "value", "init == '4 × he' and step > 0", lambda v: 1.0, "exploding ends training"),
+        (
+            "training",
+            "value",
+            "init == 'he' and part == 'exploding'",
+            lambda v: v * 1e6,
+            "clipping is no repair of the weights",
+        ),
     ],
 )
 def test_one_implementation_that_errs_fails_the_claim(result, backend, table, column, where, change, claim):
@@ -170,9 +266,7 @@ def test_one_implementation_that_errs_fails_the_claim(result, backend, table, co
     assert verdicts(result, **{table: frame})[claim] == "fails"
 
 
-@pytest.mark.parametrize(
-    "part", ["product", "linear", "dead", "narrow", "ratio", "depth scale", "signals", "trajectory", "training", "race"]
-)
+@pytest.mark.parametrize("part", [*COMPARED, *TRAINED, "trajectory"])
 def test_a_part_that_fails_is_rows_of_failures(small, part):
     """An analysis or a figure that needs every part: one part's fault would lose all the others."""
     result, folder = small
@@ -198,7 +292,8 @@ def test_extreme_options_still_give_a_report(tmp_path, changed):
     """Statistics of nothing, a figure without lines: whatever the verdict, the report must be written."""
     options = {
         "depths": (2,), "activations": ("tanh",), "inits": ("xavier",), "width": 8, "seeds": 2, "draws": 1000, "train_depths": (2,),
-        "train_steps": 3, "train_width": 6, "race_depths": (30,), "race_steps": 6, "train_seeds": 2, "race_seeds": 2,
+        "train_steps": 3, "train_width": 6, "race_depths": (30,), "race_steps": 6, "train_seeds": 2, "race_seeds": 2, "repair_steps": 4,
+        "repair_width": 6, "repair_seeds": 2,
     }  # fmt: skip
     result = EXPERIMENT.run(out=str(tmp_path), **options | changed)
     assert (tmp_path / "report.html").exists() and result.tables["failures"].empty
@@ -286,7 +381,7 @@ def test_stalls_names_the_first_depth_that_gains_nothing():
          "mean": loss if init == "xavier" else 1.0}
         for init in ("xavier", "he") for n, loss in losses.items()
     ]  # fmt: skip
-    found = analysis.stalls(pd.DataFrame(rows), guessing=2.3).set_index("init").from_depth
+    found = training_claims.stalls(pd.DataFrame(rows), guessing=2.3).set_index("init").from_depth
     assert found["xavier"] == 5 and np.isnan(found["he"])
 
 
@@ -298,6 +393,204 @@ def test_a_network_that_never_starts_fails_the_race_and_is_named():
         for init, steps in {"xavier": (90.0, np.nan, 80.0), "he": (10.0, 11.0, 12.0)}.items()
         for seed, step in enumerate(steps)
     ]
-    claim = analysis.sooner_claim(9, pd.DataFrame(rows), {"condition": "9 layers, 99 steps"})
+    claim = training_claims.sooner_claim(9, pd.DataFrame(rows), {"condition": "9 layers, 99 steps"})
     verdict = judge([claim])[0].iloc[0]
     assert verdict.verdict == "fails" and "not every network began to learn" in verdict.condition
+
+
+# --- what is predicted of repairs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [5, 8, 16, 60])
+def test_batch_norms_explosion_is_the_closed_form_where_there_is_one(batch):
+    """The sums over one and two examples, against Yang's formulas (2019, Theorem 8) for ReLU and for linear networks."""
+    c = -1 / (batch - 1)
+    angle = np.pi - np.arccos(c)
+    j, slope = (np.sqrt(1 - c * c) + angle * c) / np.pi, angle / np.pi
+    yang = (slope + batch - 1) / ((batch - 3) * (1 - j)) - 1 / (batch - 3)
+    relu, linear = (repair_laws.batch_norm(kind, batch)[0] for kind in (ReLU(), Identity()))
+    assert relu == pytest.approx(yang, rel=2e-3)  # 200 nodes a direction across the kink at 0
+    assert linear == pytest.approx((batch - 2) / (batch - 3), rel=1e-10)
+
+
+@pytest.mark.parametrize("activation", [Sigmoid(), Tanh(), ReLU()])
+def test_batch_norms_explosion_is_the_mean_over_a_sphere(activation):
+    """The same from its definition, with matrices: E tr(M D P D) over directions drawn at random, E 1/σ² over lengths."""
+    batch, draws = 7, 40_000
+    z = np.random.default_rng(3).standard_normal((draws, batch))
+    z -= z.mean(-1, keepdims=True)
+    x = z * np.sqrt(batch) / np.linalg.norm(z, axis=-1, keepdims=True)
+    value, cache = activation.forward({}, x.copy())
+    d = activation.backward({}, cache, np.ones_like(x), {})
+    centre = np.eye(batch) - 1 / batch
+    m = centre - x[:, :, None] * x[:, None, :] / batch
+    trace = np.einsum("sij,sj,jk,sk,ski->s", m, d, centre, d, m, optimize=True)
+    gap = (
+        value[:, 0] ** 2 - value[:, 0] * value[:, 1]
+    ).mean()  # one pair of the examples, so a wider error than need be
+    inverse = (batch / (z**2).sum(-1)).mean()
+    simulated = inverse / gap * trace.mean() / (batch - 1)
+    factor, exact = repair_laws.batch_norm(activation, batch)
+    # relative errors of the three means, as if independent: twice their root sum of squares is still below 4 standard errors
+    parts = [trace, value[:, 0] ** 2 - value[:, 0] * value[:, 1], batch / (z**2).sum(-1)]
+    error = 4 * np.sqrt(sum(a.var() / a.mean() ** 2 for a in parts) / draws)
+    assert abs(simulated / factor - 1) < error < 0.1 and abs(gap / exact - 1) < error
+
+
+@pytest.mark.parametrize("depth", [1, 2, 30])
+def test_skip_connections_of_relu_in_closed_form(depth):
+    """He's ReLU has χ = 1: plain 2^(L−l), scaled (1 + 1/L)^(L−l), half and a small share of it through weights."""
+    up = np.arange(depth)[::-1]  # layers above
+    for kind, through in (("skip", 1.0), ("skip/√L", 1 / depth)):
+        logs, shares = repair_laws.gradient(kind, ReLU(), 2.0, depth, 16)
+        assert np.allclose(logs, up * np.log1p(through), atol=1e-9)
+        assert np.allclose(shares, up * through / (1 + through), atol=1e-9)
+    assert np.allclose(repair_laws.gradient("plain", ReLU(), 0.5, depth, 16)[0], up * np.log(0.25), atol=1e-9)
+
+
+def test_a_block_of_tanh_by_simulation():
+    """The growth of q, which ReLU's closed form does not need: one wide network, block by block."""
+    random, width, sigma_w2, alpha, depth = np.random.default_rng(5), 1500, 1.7, 0.6, 4
+    h, expected = np.sqrt(sigma_w2) * random.standard_normal(width), []
+    for _ in range(depth - 1):
+        expected.append(np.log1p(alpha**2 * sigma_w2 * ((1 - np.tanh(h) ** 2) ** 2).mean()))
+        h = h + alpha * np.sqrt(sigma_w2 / width) * random.standard_normal((width, width)) @ np.tanh(h)
+    found = repair_laws.skip(Tanh(), sigma_w2, alpha, depth)[0]
+    # χ is a mean of 1500 numbers between 0 and 1 (deviation below ½), its logarithm's slope below α²σ_w²
+    assert np.allclose(found, expected, atol=4 * 0.5 * alpha**2 * sigma_w2 / np.sqrt(width))
+    assert found[0] > found[-1] + 0.02  # it falls as q grows: else the recursion of q would not be tested
+
+
+@pytest.mark.parametrize("c", [-0.9, 0.0, 0.3, 0.99])
+def test_correlations_map_is_a_mean_over_normals(c):
+    """2 E ReLU(x)ReLU(y), by simulation, at the first layer."""
+    x, y = np.random.default_rng(1).standard_normal((2, 200_000))
+    product = 2 * np.maximum(x, 0) * np.maximum(c * x + np.sqrt(1 - c * c) * y, 0)
+    error = product.std() / np.sqrt(len(product))
+    assert abs(repair_laws.correlations(c, 1)[0] - product.mean()) < 4 * error
+
+
+def test_correlations_go_to_one_as_theory_says():
+    """c = 1 stays; 1 − c falls as 9π²/2l², from 1 − J(c) ≈ (1 − c) − (2√2/3π)(1 − c)^1.5."""
+    assert np.allclose(repair_laws.correlations(1.0, 5), 1, atol=1e-15)
+    assert repair_laws.correlations(0.0, 1)[0] == pytest.approx(1 / np.pi)
+    assert (1 - repair_laws.correlations(0.0, 4000)[-1]) * 4000**2 == pytest.approx(9 * np.pi**2 / 2, rel=0.02)
+
+
+# --- repaired networks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", repair_laws.KINDS)
+def test_a_repaired_body_computes_what_its_name_says(kind):
+    """α in the wrong place, a skip around the first layer, no norm: worked out by hand for two layers."""
+    layers = repairs.body(kind, Tanh(), 3, 2, BatchNorm(repairs.TINY, affine=False))
+    drawn = Network(layers, 3).initialize(initializers.lecun, lambda k: np.random.default_rng(k))
+    parameters = repairs.damped(drawn, repair_laws.scale(kind, 2))
+    weights = [p[name] for p in drawn for name in ("W", "1.W") if name in p]
+    x = np.random.default_rng(9).standard_normal((3, 4))
+
+    def normal(z):
+        return (z - z.mean(-1, keepdims=True)) / z.std(-1, keepdims=True)
+
+    z = weights[0] @ x
+    by_hand = {
+        "plain": np.tanh(weights[1] @ np.tanh(z)),
+        "batch norm": np.tanh(normal(weights[1] @ np.tanh(normal(z)))),
+        "skip": np.tanh(z + weights[1] @ np.tanh(z)),
+        "skip/√L": np.tanh(z + weights[1] @ np.tanh(z) / np.sqrt(2)),
+    }
+    job = Job(layers, InnerProduct(), parameters, Batch(x, np.ones_like(x)))
+    assert np.allclose(snapshot(job).outputs[-1], by_hand[kind], atol=1e-12)
+
+
+def test_a_loss_that_is_no_number_counts_as_infinite():
+    """A mean over the seeds that survived; nothing to compare where all died."""
+    output = np.array([[[0.0, 2.0]], [[np.nan, 1.0]]]).swapaxes(0, 1)  # one network, two classes
+    loss, _ = repairs.scored(np.stack([output[0], np.zeros((2, 2))]), np.array([0, 1]))
+    assert np.isposinf(loss[0]) and loss[1] == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize("backend", ["scratch", "torchref"])
+@pytest.mark.parametrize("clip", [None, ClipNorm(repairs.LIMIT)])
+def test_the_first_step_is_what_sgd_does(backend, clip):
+    """η‖g‖ without clipping, η·limit with it, each in units of η·limit; a momentum that counts twice."""
+    layers = (Dense(4), ReLU(), Dense(data.load("iris").classes))
+    job = replace(repairs.classifying(layers, [gaussian(50.0)], 3, 2, "iris", "float64"), clip=clip)
+    found = repairs.first_step(job, backends("cpu")[backend], ["wild"])
+    expected = found.gradient / repairs.LIMIT if clip is None else found.predicted
+    assert (found.gradient > repairs.LIMIT).all() and list(found.seed) == [0, 1]
+    assert (abs(found.measured - expected) <= 4 * found.standard_error * np.maximum(1, expected)).all()
+    assert (found.standard_error < 1e-12).all()
+
+
+@pytest.mark.parametrize("kind, inits", TRAINED_KINDS.items())
+def test_repaired_networks_are_trained_by_both_implementations(kind, inits):
+    """A kind that cannot train, a name that the claims do not know, a seed or a step that is lost."""
+    settings = {
+        "kind": kind,
+        "activation": "tanh",
+        "inits": list(inits),
+        "depth": 4,
+        "width": 6,
+        "steps": 3,
+        "seeds": 2,
+    }
+    table = repairs.mended(**settings, data="iris", device="cpu", dtype="float64")["training"]
+    ours, theirs = (table[table.backend == name].value.to_numpy() for name in ("scratch", "torchref"))
+    assert len(ours) == 2 * 4 * len(inits) * 2  # quantities, looks, weights, seeds
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+    found = repair_claims.mended(table, np.log(3)).query("backend == 'scratch'").set_index("init")
+    for init in inits:
+        logs, _ = repair_claims.of_init(kind, "tanh", init, 3, repairs.BATCH)
+        name = init if kind == "plain" else f"{init}, {kind}"
+        assert found.power[name] == pytest.approx(logs[0] / np.log(100)) and found.seeds[name] == 2
+
+
+def fates(learned: float = 0.5, stuck: float = 2.31, backend: str = "") -> pd.DataFrame:
+    """Training losses at 30 layers: standard weights and every repair of sigmoid; ``backend`` alone differs from the ordinary."""
+    rows = []
+    for name in ("scratch", "torchref"):
+        good, bad = (learned, stuck) if backend in ("", name) else (0.5, 2.31)
+        ends = {"standard": bad, "he": bad, "standard, batch norm": good, "standard, skip": good, "he, skip/√L": good}
+        for init, end in ends.items():
+            for seed, step in [(s, t) for s in range(8) for t in (0, 50)]:
+                value = end + 0.01 * seed if step else 2.6
+                rows.append({"part": "repairs", "quantity": "loss", "activation": "sigmoid", "init": init, "seed": seed,
+                             "depth": 30, "backend": name, "step": step, "value": value})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def fate_verdicts(training: pd.DataFrame) -> dict[str, str]:
+    claims = repair_claims.mended_claims(repair_claims.mended(training, np.log(10)))
+    return dict(judge(claims)[0].set_index("claim").verdict)
+
+
+def test_who_learns_is_predicted_from_the_gradient():
+    """A power of ten with the wrong sign, or of the square; a fate given to networks about which nothing is claimed."""
+    found = repair_claims.mended(fates(), np.log(10)).query("backend == 'scratch'").set_index("init")
+    assert found.power["standard"] == pytest.approx(
+        28 * np.log10(0.02) / 2, rel=0.02
+    )  # χ = σ_w² E σ′² = 0.058/3 a layer
+    assert found.power["he, skip/√L"] == pytest.approx(0.015, abs=0.001)
+    assert dict(found.learns) == {
+        "standard": 0,
+        "he": 0,
+        "standard, batch norm": 1,
+        "standard, skip": 1,
+        "he, skip/√L": 1,
+    }
+    assert repair_claims.power("he, skip", "relu", 31) == pytest.approx(29 * np.log10(2) / 2)
+    middle = fates().assign(activation="relu", depth=6)  # (1/6)^4: a little small
+    assert np.isnan(repair_claims.mended(middle, np.log(10)).set_index("init").learns["standard"]).all()
+
+
+@pytest.mark.parametrize("backend", ["scratch", "torchref"])
+def test_claims_about_who_learns_can_fail(backend):
+    """Repaired networks that do not learn, unrepaired ones that do, in one implementation."""
+    assert set(fate_verdicts(fates()).values()) == {"holds"}
+    assert fate_verdicts(fates(learned=2.2, backend=backend))["repaired, it learns"] == "fails"
+    assert fate_verdicts(fates(stuck=2.1, backend=backend))["unrepaired, it does not"] == "fails"
+    assert (
+        repair_claims.mended_claims(repair_claims.mended(fates().query("init != 'standard' and init != 'he'"), 2.3))
+        == []
+    )

@@ -1,13 +1,14 @@
 """Vanishing gradients: in deep networks the gradients in the lower layers are very small, y = w1 w2 … wn x.
 
-Random products, deep linear networks, gradients and activations layer by layer for every depth, activation and init
-scheme, the theory of wide and of narrow networks, and what it all costs in training.
+Random products, deep linear networks, gradients and activations layer by layer for every depth, activation and init scheme, the
+theory of wide and of narrow networks, what it costs in training, and what repairs it: weights, activations, batch norm, skip
+connections. And the opposite: gradients that explode, with clipping; and inputs that all come to look alike.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -17,11 +18,36 @@ from scratch.errors import unknown
 
 TRACKED = 60  # steps over which the two implementations' parameters are followed
 STALLS = 30  # layers from which Xavier's scheme is expected to stall with ReLU; at fewer both learn, He sooner
+FEW = 5  # layers; so few need no repair: they learn, or not, whatever becomes of the gradient on its way
+LEAST = {"width": 5, "draws": 1000, "seeds": 2, "train_seeds": 2, "race_seeds": 2, "repair_seeds": 2}
+LEARNS = (-1.0, 3.0)  # powers of ten between which the first layer's gradient must lie, as a multiple of the last's
+STUCK = (-4.0, 4.0)  # beyond these nothing is learned; between the two nothing is claimed: it is a matter of patience
+REPAIRS = {  # one thing changed at a time, beginning from "standard" weights; with batch norm weights do not matter
+    "plain": ("standard", "xavier", "he"),
+    "batch norm": ("standard", "he"),
+    "skip": ("standard", "he"),
+    "skip/√L": ("standard", "he"),
+}
+TRAINED = {
+    "plain": ("standard", "he"),
+    "batch norm": ("standard",),
+    "skip": ("standard", "he"),
+    "skip/√L": ("he",),
+}
+
+REPAIRED = {  # what the figures call them: kind and weights
+    "standard weights": ("plain", "standard"),
+    "He's weights": ("plain", "he"),
+    "batch norm": ("batch norm", "standard"),
+    "skip": ("skip", "standard"),
+    "skip, He": ("skip", "he"),
+    "skip/√L, He": ("skip/√L", "he"),
+}
 
 
 @dataclass(frozen=True)
 class Options:
-    """Vanishing gradients: from the product of weights to networks that do not train, with the theory over the measurement."""
+    """Vanishing gradients: from the product of weights to networks that do not train and what repairs them, with the theory."""
 
     data: Annotated[str, arg(help="digits, breast_cancer, wine, iris, or a FILE.npz or FILE.csv of your own")] = (
         "digits"
@@ -52,13 +78,18 @@ class Options:
     draws: Annotated[
         int, arg(help="random products of which the exact laws are taken; small networks in proportion")
     ] = 20_000
-    train_depths: Annotated[tuple[int, ...], arg(help="layers of the networks that are trained")] = (5, 10, 22, 30)
+    train_depths: Annotated[tuple[int, ...], arg(help="layers of the networks that are trained")] = (5, 10, 30)
     train_steps: Annotated[int, arg(help="steps for which every combination is trained")] = 40
     race_depths: Annotated[tuple[int, ...], arg(help="layers at which He is raced against Xavier, ReLU")] = (22, 30)
     race_steps: Annotated[int, arg(help="steps of that race")] = 450
     train_width: Annotated[int, arg(help="units in each hidden layer of the trained networks")] = 64
     train_seeds: Annotated[int, arg(help="seeds of the trained networks")] = 2
     race_seeds: Annotated[int, arg(help="seeds of the race")] = 3
+    repair_steps: Annotated[int, arg(help="steps for which repaired networks of the largest --train-depths train")] = (
+        100
+    )
+    repair_seeds: Annotated[int, arg(help="seeds of the repaired networks that train")] = 5
+    repair_width: Annotated[int, arg(help="units in each of their hidden layers")] = 32
     device: Annotated[str, arg(help="where PyTorch computes: cpu, cuda or mps")] = "cpu"
     dtype: Annotated[
         Literal["float64", "float32"], arg(help="float64 to compare, float32 to see rounding and underflow")
@@ -71,7 +102,7 @@ class Options:
                 require(len(set(value)) == len(value), name, "different values", " ".join(map(str, value)))
             for number in value if isinstance(value, tuple) else (value,):
                 if isinstance(number, int):
-                    least = {"seeds": 2, "train_seeds": 2, "race_seeds": 2, "draws": 1000}.get(name, 1)
+                    least = LEAST.get(name, 1)
                     require(number >= least, name, f"whole numbers from {least} up", number)
         for known, chosen, kind in (
             (activations.by_name(), self.activations, "activation"),
@@ -83,17 +114,20 @@ class Options:
 
 
 QUICK = Options(
-    depths=(2, 10),
+    depths=(10,),
     activations=("sigmoid", "relu"),
-    inits=("standard", "xavier", "he", "notes"),
+    inits=("standard", "he", "notes"),
     width=48,
-    wide=120,
+    wide=80,
     seeds=6,
-    draws=2000,
+    draws=1000,
     train_depths=(5,),
-    train_steps=10,
+    train_steps=4,
     race_depths=(6,),
-    race_steps=45,
+    race_steps=30,
+    repair_steps=16,
+    repair_seeds=2,
+    repair_width=24,
 )
 
 
@@ -130,16 +164,37 @@ def cells(options: Options) -> list[Cell]:
                 trained | {"activation": activation, "depth": 10, "steps": min(TRACKED, options.train_steps)},
             )
         ]
-    inits = [
-        init for init in options.inits if init != "notes" or "he" not in options.inits
-    ]  # the same scheme: see the claim
+    # once only what is the same, see the claim, or has the same variance where layers are equally wide
+    same = {"notes": "he", "lecun": "xavier"}
+    inits = [init for init in options.inits if same.get(init) not in options.inits]
     for depth in sorted(options.train_depths):
         run = trained | {"depth": depth, "steps": options.train_steps, "seeds": options.train_seeds}
         found += [
             Cell("training", run | {"activation": activation, "inits": inits}) for activation in options.activations
         ]
+    found += repair_cells(options, where)
     race = trained | {"activation": "relu", "inits": ["xavier", "he"], "seeds": options.race_seeds}
     found += [Cell("race", race | {"depth": n, "steps": options.race_steps}) for n in sorted(options.race_depths)]
+    return found
+
+
+def repair_cells(options: Options, where: dict[str, Any]) -> list[Cell]:
+    """Exploding gradients, inputs that come to look alike, and for each activation one repair at a time, measured and trained."""
+    wide = where | {"width": options.width, "seeds": options.seeds}
+    found = [
+        Cell("exploding", wide | {"factors": [2.0, 4.0], "depths": sorted(options.depths)}),
+        Cell("lookalike", wide | {"seeds": 4 * options.seeds}),
+    ]
+    trained = where | {"data": options.data, "width": options.repair_width}
+    trained |= {"steps": options.repair_steps, "seeds": options.repair_seeds}
+    found += [Cell("clipping", trained | {"seeds": options.seeds})]
+    each = [(activation, kind) for activation in options.activations for kind in REPAIRS]
+    for activation, kind in each:
+        settings = {"kind": kind, "activation": activation, "inits": list(REPAIRS[kind])}
+        found += [Cell("repairs", wide | settings | {"depth": max(options.depths)})]
+    for activation, kind in each if max(options.train_depths) > FEW else []:
+        settings = {"kind": kind, "activation": activation, "inits": list(TRAINED[kind])}
+        found += [Cell("mended", trained | settings | {"depth": max(options.train_depths)})]
     return found
 
 
