@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/agreement.py", "experiments/data.py", "experiments/probes.py",
             "experiments/randomness.py", "experiments/theory.py", "experiments/witnesses.py")  # fmt: skip
 
-# of an experiment's folder: what only makes something of the tables
+# of an experiment's folder: what only makes something of the tables, and every file with claims in its name
 DERIVING = ("__init__.py", "analysis.py", "pictures.py")
 
 
@@ -87,7 +87,7 @@ def code_version(experiment: str) -> str:
     digest = hashlib.sha256()
     for pattern in (*NUMERICS, f"experiments/catalog/{experiment}.py", f"experiments/catalog/{experiment}/*.py"):
         for path in sorted(ROOT.glob(pattern)):
-            if path.name not in DERIVING:
+            if path.name not in DERIVING and "claims" not in path.stem:
                 digest.update(path.read_bytes())
     digest.update("/".join(version(name) for name in ("numpy", "torch", "scikit-learn")).encode())
     return digest.hexdigest()

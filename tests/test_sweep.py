@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -253,6 +254,20 @@ def test_the_code_version_knows_every_file_that_makes_numbers(tmp_path, monkeypa
     with open(tmp_path / name, "a") as file:
         file.write("\nCHANGED = 1\n")
     assert version("vanishing_gradient") != before
+
+
+CATALOG = store.ROOT / "experiments" / "catalog"
+
+
+@pytest.mark.parametrize("folder", [path for path in sorted(CATALOG.iterdir()) if (path / "parts.py").exists()], ids=lambda p: p.name)
+def test_what_measures_imports_nothing_that_only_derives(folder):
+    """A number that comes from a file outside of the hash: its change would not be seen in any stored cell."""
+    deriving = {p.stem for p in folder.glob("*.py") if p.name in store.DERIVING or "claims" in p.stem} - {"__init__"}
+    for path in folder.glob("*.py"):
+        if path.stem not in deriving | {"__init__"}:
+            imported = re.findall(rf"^\s*(?:from|import) experiments\.catalog\.{folder.name}\b(.*)$", path.read_text(), re.MULTILINE)
+            named = {word for line in imported for word in re.findall(r"\w+", line)}
+            assert not named & deriving, f"{path.name} imports {named & deriving}"
 
 
 def test_changed_data_computes_again(tmp_path):
