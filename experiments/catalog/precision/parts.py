@@ -1,0 +1,77 @@
+"""What each kind of cell of this experiment measures, on both implementations; this file: the formats themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+
+from experiments.catalog.precision import depth, native, sums, training
+from experiments.catalog.precision.formats import SHORT, Format, defined, rounded, spacing
+from experiments.experiment import Tables
+from experiments.randomness import generator
+from scratch.layers import Array
+
+
+def casts(*, draws: int, device: str) -> Tables:
+    """How many float32 numbers each implementation rounds otherwise than the definition says, in any bit but a NaN's."""
+    rows = []
+    for to in SHORT:
+        for kind, x in chosen(to, draws):
+            right = defined(x, to)
+            toward_zero = _chopped(x, to)
+            for backend, found in (("scratch", rounded(x, to)), ("torchref", cast(x, to, device))):
+                rows.append({"format": to.name, "kind": kind, "backend": backend, "numbers": len(x),
+                             "measured": unlike(found, right), "control_measured": unlike(toward_zero, right)})  # fmt: skip
+    return {"casts": pd.DataFrame(rows)}
+
+
+def cast(x: Array, to: Format, device: str) -> Array:
+    """PyTorch's conversion and back."""
+    tensor = torch.tensor(x, device=device)
+    short = native.tf32(tensor) if to.name == "tf32" else tensor.to(native.NATIVE[to.name]).float()
+    infinite = torch.where(tensor.isfinite(), short, tensor)  # the bits of ∞ and NaN are no number to round
+    return infinite.cpu().numpy()
+
+
+def chosen(to: Format, draws: int) -> Iterator[tuple[str, Array]]:
+    """Numbers of the format, what lies half-way between two neighbours and a bit beside it, and random ones of every size."""
+    bits = generator(0, "casts", to.name).integers(0, 2**32, draws, np.uint32)
+    high = np.arange(2**16, dtype=np.uint32) << 16
+    held = np.unique(rounded(np.concatenate([high, bits]).view(np.float32), to).view(np.uint32)).view(np.float32)
+    yield "numbers of the format", held
+    finite = held[np.isfinite(held)].astype(np.float64)
+    with np.errstate(over="ignore"):
+        half = (finite + spacing(finite, to) / 2).astype(np.float32)
+    beside = np.concatenate([half, np.nextafter(half, np.float32(0)), np.nextafter(half, np.float32(np.inf))])
+    yield "half-way and beside", beside
+    random = generator(0, "sizes", to.name)
+    size = random.uniform(to.lowest - to.bits - 1, min(to.highest + 2, 128), draws)
+    with np.errstate(over="ignore", under="ignore"):
+        yield "every size", (np.exp2(size) * random.choice([-1.0, 1.0], draws)).astype(np.float32)
+    yield "random bits", bits.view(np.float32)
+
+
+def _chopped(x: Array, to: Format) -> Array:
+    with np.errstate(invalid="ignore", over="ignore"):
+        wide = x.astype(np.float64)
+        gap = spacing(wide, to)
+        return np.where(np.isfinite(wide), np.trunc(wide / gap) * gap, wide)
+
+
+def unlike(a: Array, b: Array) -> int:
+    """In how many places they differ; −0 is not 0, and NaN is NaN."""
+    same = (a == b) & (np.signbit(a) == np.signbit(b)) | (np.isnan(a) & np.isnan(b))
+    return int((~same).sum())
+
+
+PARTS: dict[str, Callable[..., Tables]] = {
+    "casts": casts,
+    "dots": sums.dots,
+    "stagnation": sums.stagnation,
+    "depth": depth.errors,
+    "underflow": training.underflow,
+    "learning": training.learning,
+}
