@@ -7,7 +7,7 @@ gradients explode where it is used at every layer. Measured: the digits version 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
@@ -15,6 +15,12 @@ from experiments.experiment import Analysis, Cell, Plot, Tables, require, requir
 
 KINDS = ("relu", "linear")
 NORMS = ("batch", "none")  # of a network: batch norm below each activation, or nothing
+RATES = ("rates", "pushes", "noise_rates", "tried")  # options that are learning rates
+COUNTS = {
+    "steps": (1, 1000), "seeds": (1, 100), "rounds": (1, 6), "noise_steps": (1, 10_000), "chains": (2, 10_000),
+    "tried_steps": (1, 10_000), "tried_seeds": (2, 100), "width": (16, 4096), "depth": (4, 60), "draws": (2, 1000),
+    "units": (10, 100_000), "train_width": (1, 4096), "train_steps": (20, 100_000), "train_seeds": (2, 100),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,35 @@ class Options:
     stretches: Annotated[tuple[float, ...], arg(help="factors a by which weights are multiplied")] = (0.003, 3.0, 700.0)
     rates: Annotated[tuple[float, ...], arg(help="learning rates at which weights grow")] = (0.1, 0.5, 2.0)
     steps: Annotated[int, arg(help="how many steps they grow")] = 60
+    pushes: Annotated[tuple[float, ...], arg(help="learning rates of a single step")] = tuple(
+        10.0**k for k in range(-3, 4)
+    )
     seeds: Annotated[int, arg(help="networks, each with its own weights, in those exact parts")] = 4
-    batches: Annotated[tuple[int, ...], arg(help="batch sizes at which gradients explode, from 5 up")] = (8, 16, 32, 64)
+    rounds: Annotated[int, arg(help="rounds of closing in on the largest learning rate of a linear unit")] = 6
+    noise_rates: Annotated[tuple[float, ...], arg(help="learning rates of a unit that is fed noise")] = (
+        0.03,
+        0.3,
+        1.0,
+        10.0,
+    )
+    noise_steps: Annotated[int, arg(help="steps that it takes")] = 300
+    chains: Annotated[int, arg(help="such units, each with its own noise")] = 48
+    tried: Annotated[tuple[float, ...], arg(help="learning rates at which digits are learnt")] = tuple(
+        float(f"{10 ** (k / 3):.4g}") for k in range(-6, 13)
+    )
+    places: Annotated[
+        tuple[Literal["hidden", "everywhere"], ...],
+        arg(help="where batch norm stands there: below every ReLU, or over every layer"),
+    ] = ("hidden", "everywhere")
+    tried_steps: Annotated[int, arg(help="steps at each of those rates")] = 150
+    tried_seeds: Annotated[int, arg(help="networks at each of those rates")] = 8
+    batches: Annotated[tuple[int, ...], arg(help="batch sizes at which gradients explode, from 5 up")] = (
+        8,
+        16,
+        32,
+        64,
+        128,
+    )
     width: Annotated[int, arg(help="units a layer there; half as many are measured too, to extrapolate")] = 512
     depth: Annotated[int, arg(help="layers there")] = 12
     draws: Annotated[int, arg(help="networks drawn there")] = 16
@@ -49,7 +82,9 @@ class Options:
         256,
     )
     units: Annotated[int, arg(help="independent units in those two parts")] = 2000
-    train_steps: Annotated[int, arg(help="steps of the race to 90 %% of the test digits")] = 2500
+    train_width: Annotated[int, arg(help="sigmoids in each hidden layer of the race to 90 %% of the test digits")] = 100
+    train_rate: Annotated[float, arg(help="learning rate of the race")] = 0.1
+    train_steps: Annotated[int, arg(help="steps of the race")] = 2500
     train_seeds: Annotated[int, arg(help="networks in the race, with and without batch norm")] = 6
     device: Annotated[str, arg(help="where PyTorch computes: cpu or cuda")] = "cpu"
 
@@ -63,22 +98,14 @@ class Options:
             require(
                 all(lowest <= b <= 4096 for b in sizes), name, f"whole numbers of examples, {lowest} to 4096", sizes
             )
-        for name in ("scales", "stretches", "rates"):
+        for name in ("scales", "stretches", *RATES):
             values = getattr(self, name)
             require(all(1e-6 <= v <= 1e6 for v in values), name, "numbers from 1e-06 to 1e+06", values)
-        for name in ("batches", "averaged", "compared", "scales", "stretches", "rates"):
+        for name in ("batches", "averaged", "compared", "scales", "stretches", "places", *RATES):
             values = getattr(self, name)
             require(len(set(values)) == len(values) > 0, name, "different values, at least one", values)
-        for name, low, high in (
-            ("steps", 1, 1000),
-            ("seeds", 1, 100),
-            ("width", 16, 4096),
-            ("depth", 4, 60),
-            ("draws", 2, 1000),
-            ("units", 10, 100_000),
-            ("train_steps", 20, 100_000),
-            ("train_seeds", 2, 100),
-        ):
+        require(1e-6 <= self.train_rate <= 1e6, "train_rate", "a number from 1e-06 to 1e+06", self.train_rate)
+        for name, (low, high) in COUNTS.items():
             value = getattr(self, name)
             require(low <= value <= high, name, f"a whole number from {low} to {high}", value)
         require_device(self.device, "float64")
@@ -87,27 +114,46 @@ class Options:
 QUICK = Options(
     scales=(1e-4, 1e-2, 1.0),
     rates=(0.5,),
-    steps=20,
+    steps=10,
+    pushes=(1e-2, 1.0, 100.0),
     seeds=2,
+    rounds=2,
+    noise_rates=(0.1, 1.0),
+    noise_steps=40,
+    chains=32,
+    tried=(0.1, 3.0, 300.0),
+    places=("everywhere",),
+    tried_steps=60,
+    tried_seeds=4,
     batches=(8, 16),
-    width=128,
+    width=96,
     depth=6,
     draws=12,
     averaged=(4, 32),
     compared=(2, 8, 32),
     units=500,
-    train_steps=350,
-    train_seeds=4,
+    train_width=30,
+    train_rate=1.0,
+    train_steps=250,
+    train_seeds=5,
 )
 
 
 def cells(options: Options) -> list[Cell]:
     shared = {"device": options.device}
-    race = {"steps": options.train_steps, "seeds": options.train_seeds, **shared}
-    sizes = {"batches": list(options.batches), "depth": options.depth, "draws": options.draws, **shared}
     exact = {"seeds": options.seeds, **shared}
+    race = {"steps": options.train_steps, "seeds": options.train_seeds, "width": options.train_width}
+    tried = {"rates": list(options.tried), "steps": options.tried_steps, "seeds": options.tried_seeds, **shared}
+    noise = {"rates": list(options.noise_rates), "steps": options.noise_steps, "chains": options.chains, **shared}
+    sizes = {"batches": list(options.batches), "depth": options.depth, "draws": options.draws, **shared}
+    both = ("torchref", "scratch")
     found = [
-        Cell("race", {"norm": norm, "backend": name, **race}) for name in ("torchref", "scratch") for norm in NORMS
+        Cell("race", {"norm": norm, "backend": name, "rate": options.train_rate, **race, **shared})
+        for name in both
+        for norm in NORMS
+    ]
+    found += [
+        Cell("span", {"kind": kind, "backend": name, **tried}) for name in both for kind in ("none", *options.places)
     ]
     found += [
         Cell("explosion", {"kind": kind, "width": width, **sizes})
@@ -117,17 +163,20 @@ def cells(options: Options) -> list[Cell]:
     found += [
         Cell("moments", {"layer": layer, "scales": list(options.scales), **exact}) for layer in ("batch", "layer")
     ]
+    found += [Cell("pairs", {"scales": list(options.scales), **exact}), Cell("refusal", shared)]
     found += [Cell("algebra", {"stretches": list(options.stretches), **exact})]
     found += [Cell("growth", {"rate": rate, "steps": options.steps, **exact}) for rate in options.rates]
+    found += [Cell("limited", {"rates": list(options.pushes), **exact}), Cell("tuned", noise)]
+    found += [Cell("threshold", {"rounds": options.rounds, **exact})]
     found += [Cell("running", {"batch": batch, "units": options.units, **shared}) for batch in options.averaged]
     found += [Cell("gap", {"batch": batch, "units": options.units, **shared}) for batch in options.compared]
     return [*found, Cell("trajectory", shared)]
 
 
 def measure(cell: Cell) -> Tables:
-    from experiments.catalog.batch_norm import parts
+    from experiments.catalog.batch_norm.parts import PARTS
 
-    return getattr(parts, cell.part)(**cell.settings)
+    return PARTS[cell.part](**cell.settings)
 
 
 def analyse(tables: Tables, options: Options) -> Analysis:

@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from experiments.catalog.batch_norm import laws
-from experiments.catalog.batch_norm.exact import algebra_claims, growth_claim, moment_claims
-from experiments.catalog.batch_norm.parts import POPULATION
+from experiments.catalog.batch_norm import laws, training
+from experiments.catalog.batch_norm.common import POPULATION
+from experiments.catalog.batch_norm.exact import (
+    algebra_claims,
+    growth_claim,
+    limited_claim,
+    moment_claims,
+    pair_claims,
+    refusal_claim,
+)
 from experiments.claims import Claim
 from experiments.experiment import Analysis, Tables
 
 if TYPE_CHECKING:
     from experiments.catalog.batch_norm import Options
 
-GOAL, TIMES = 0.9, 5  # share of the test digits to be got right, and how many times sooner with batch norm
 COLUMNS = {
     "units": [
         *("backend", "layer", "scale", "seed", "unit", "epsilon", "gamma", "beta"),
@@ -26,6 +32,15 @@ COLUMNS = {
     "algebra": ["backend", "identity", "stretch", "seed", "value", "error", "control"],
     "growth": ["backend", "norm", "rate", "step", "seed", "value", "predicted", "error"],
     "measurements": ["backend", "kind", "norm", "batch", "width", "seed", "layer", "value"],
+    "pairs": [
+        *("scale", "seed", "unit", "distance", "output", "output_size", "passed", "gradient_size", "reach"),
+        *("backend", "examples", "epsilon"),
+    ],
+    "refusal": ["backend", "examples", "refused", "message"],
+    "limited": ["rate", "seed", "unit", "push", "share", "error", "backend", "norm"],
+    "threshold": ["mean", "seed", "backend", "norm", "sharpness", "low", "high"],
+    "tuned": ["backend", "norm", "rate", "step", "chains", "fourth", "fourth_error"],
+    "span": ["rate", "seed", "backend", "kind", "value"],
     "running": ["backend", "batch", "step", "statistic", "units", "momentum", "average", "spread"],
     "gap": ["backend", "batch", "measured", "standard_error", "dof"],
     "accuracy": ["backend", "norm", "step", "seed", "value"],
@@ -34,7 +49,8 @@ COLUMNS = {
     "agreement": ["part", "condition", "step", "layer", "quantity", "difference", "relative", "bound", "ratio"],
 }
 NEXT_STEPS = (
-    "`--width 1024 --batches 128`: large batches need still wider layers; the rate goes on to π/(π − 1).",
+    "`--tried-steps 1500`: rates that are far too large should only take longer, where batch norm stands over every layer.",
+    "`--width 1024 --batches 256`: large batches need still wider layers; the rate goes on to π/(π − 1).",
     "`--depth 40`: the rate holds from the first layer to the last; at what depth do such networks stop learning?",
     "`--train-steps 8000`: with batch norm the digits are learnt sooner; who ends higher?",
     "`--averaged 2`: an unbiased variance of two examples is so scattered that ten batches' average still is.",
@@ -47,22 +63,34 @@ def analyse(tables: Tables, options: Options) -> Analysis:
     rates, profile = extrapolated(slopes, options.width), profiles(tables["measurements"], options)
     followed = predicted_averages(tables["running"])
     gaps = tables["gap"].assign(predicted=[laws.gap(batch) for batch in tables["gap"].batch])
-    times = reached(tables["accuracy"], options.train_steps)
+    times = training.reached(tables["accuracy"], options.train_steps)
+    ends, outgrown = training.working(tables["span"]), training.outgrown(tables["tuned"])
     claims = [
         *moment_claims(tables["units"]),
+        *pair_claims(tables["pairs"]),
+        refusal_claim(tables["refusal"]),
         *algebra_claims(tables["algebra"]),
         growth_claim(tables["growth"], options.steps),
+        limited_claim(tables["limited"]),
+        training.outgrown_claim(outgrown),
+        training.threshold_claim(tables["threshold"]),
+        training.larger_claim(ends),
         *explosion_claims(rates, options),
         *running_claims(followed),
         gap_claim(gaps),
-        faster_claim(times),
-        drift_claim(tables["drift"]),
+        training.faster_claim(times),
+        training.drift_claim(tables["drift"]),
     ]
-    derived = {name: tables[name][tables[name].seed == 0] for name in ("units", "growth")}  # one network, to draw
+    derived = {
+        name: tables[name][tables[name].seed == 0]  # one network, to draw
+        for name in ("units", "growth", "pairs", "limited")
+    }
     derived |= {"algebra": tables["algebra"], "agreement": tables["agreement"]}
     derived |= {"rates": rates, "profile": profile, "running": followed, "gap": gaps, "times": times}
-    derived |= {"learning": means(tables["accuracy"]), "inputs": tables["inputs"], "drift": tables["drift"]}
-    return Analysis(derived, claims, partial(finding, rates, times, options), NEXT_STEPS, "times")
+    derived |= {"learning": training.means(tables["accuracy"]), "inputs": tables["inputs"], "drift": tables["drift"]}
+    derived |= {"pairs": pairs_shown(derived["pairs"]), "ends": ends, "outgrown": outgrown}
+    derived |= {"span": training.averaged(tables["span"]), "threshold": training.closed_in(tables["threshold"])}
+    return Analysis(derived, claims, partial(finding, rates, times, ends, options), NEXT_STEPS, "times")
 
 
 # --- many layers, at the start ---------------------------------------------------------------------------------------------
@@ -199,101 +227,65 @@ def gap_claim(gaps: pd.DataFrame) -> Claim:
     )
 
 
-# --- Ioffe & Szegedy's first figure ----------------------------------------------------------------------------------------
+def pairs_shown(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Batches of two with what is predicted of them, from the closest inputs to the farthest."""
+    two = pairs[pairs.examples == 2].astype({"distance": float, "epsilon": float})
+    law = laws.pair(two.distance, two.epsilon)
+    columns = ["backend", "scale", "unit", "distance", "output", "passed"]
+    return two[columns].assign(output_law=law, passed_law=1 - law**2).sort_values("distance", ignore_index=True)
 
 
-def reached(accuracy: pd.DataFrame, steps: int) -> pd.DataFrame:
-    """Between which two looks each network got to 90 %: not yet at ``after``, but at ``by`` (none: not until the last step)."""
-    rows = []
-    for (backend, norm, seed), run in accuracy.sort_values("step").groupby(["backend", "norm", "seed"], sort=False):
-        there = run[run.value >= GOAL].step
-        by = there.min() if len(there) else np.nan
-        before = run[run.step < by].step if len(there) else run.step
-        last = {"after": before.max() if len(before) else 0, "by": by, "finally": run.value.iloc[-1]}
-        rows.append({"backend": backend, "norm": norm, "seed": seed} | last)
-    columns = ["backend", "norm", "seed", "after", "by", "finally"]
-    found = pd.DataFrame(rows, columns=columns).sort_values(columns[:3], ignore_index=True)
-    return found.astype({"after": float, "by": float})
+# --- in plain words --------------------------------------------------------------------------------------------------------
 
 
-def faster_claim(times: pd.DataFrame) -> Claim:
-    rows = []
-    for backend, found in times.groupby("backend", sort=False):
-        ours, plain = (found[found.norm == norm].set_index("seed") for norm in ("batch", "none"))
-        gain = np.log(plain.after / ours.by)  # the least that it can be
-        other = np.roll(plain.by.fillna(plain.after), 1)
-        control = np.log(np.maximum(plain.after, 1) / other)
-        if len(gain):
-            rows.append(
-                {"backend": backend, "condition": f"{len(gain)} networks", "measured": gain.mean(skipna=False), "predicted": np.log(TIMES),
-                 "standard_error": gain.sem(), "dof": len(gain) - 1, "control_measured": control.mean(), "control_error": control.sem()}
-            )  # fmt: skip
-    return Claim(
-        "far fewer steps",
-        f"With batch norm, {GOAL:.0%} of the test digits are right after at most a {TIMES}th of the steps (logarithm of the ratio).",
-        "Ioffe & Szegedy 2015, Figure 1 (there: MNIST)",
-        "Seeds paired: same weights and batches. Looks are apart in time, and who is not there by the end is counted as there at the "
-        "end: so the ratio is a lower bound. Student's t.",
-        "networks without batch norm against each other",
-        pd.DataFrame(rows),
-        "at least",
-    )
-
-
-def drift_claim(drift: pd.DataFrame) -> Claim:
-    rows = []
-    for backend, found in drift.groupby("backend", sort=False):
-        wide = np.log(found.pivot(index="seed", columns="norm", values="value").astype(float))
-        if {"batch", "none"} <= {*wide.columns}:
-            less = wide["none"] - wide["batch"]
-            rows.append(
-                {"backend": backend, "condition": f"{len(less)} networks", "measured": less.mean(), "predicted": 0.0,
-                 "standard_error": less.sem(), "dof": len(less) - 1, "control_measured": -less.mean()}
-            )  # fmt: skip
-    return Claim(
-        "less drift",
-        "The inputs of the last hidden layer's sigmoids drift less with batch norm (logarithm of the ratio of drifts).",
-        "Ioffe & Szegedy 2015, Figure 1",
-        "Drift: how much a unit's median moves in units of its distribution's width, mean over units. Seeds paired, Student's t.",
-        "the two exchanged",
-        pd.DataFrame(rows),
-        "at least",
-    )
-
-
-def means(accuracy: pd.DataFrame) -> pd.DataFrame:
-    grouped = accuracy.groupby(["backend", "norm", "step"], sort=False).value
-    table = pd.DataFrame({"measured": grouped.mean().astype(float), "standard_error": grouped.sem().astype(float)})
-    return table.reset_index()
-
-
-def finding(rates: pd.DataFrame, times: pd.DataFrame, options: Options, claims: pd.DataFrame) -> str:
+def finding(
+    rates: pd.DataFrame, times: pd.DataFrame, ends: pd.DataFrame, options: Options, claims: pd.DataFrame
+) -> str:
     """In plain words, from whatever was measured."""
-    said = []
     verdict = dict(zip(claims.claim, claims.verdict, strict=True))
-    if verdict.get("zero mean") == verdict.get("unit variance") == "holds":
-        said.append(
-            "Batch norm gives every unit mean 0 and variance σ²/(σ² + ε) over the batch, to the last digit; layer norm does not. After "
-            "training it holds for no single batch any more: outputs differ from those in training by about 3/(2B) in mean square."
-        )
-    ours = times[times.backend == "scratch"]
-    fast, slow = (ours[ours.norm == norm] for norm in ("batch", "none"))
-    if len(fast) and len(slow):
-        never = slow.by.isna().sum()
-        late = (
-            f"after {slow.after.median():.0f}"
-            if not never
-            else f"not within {options.train_steps} ({never} of {len(slow)})"
-        )
-        said.append(
-            f"A sigmoid network gets {GOAL:.0%} of the test digits right within {fast.by.median():.0f} steps with batch norm, "
-            f"without it {late}."
-        )
-    deep = rates[(rates.backend == "scratch") & (rates.norm == "batch") & (rates.kind == "relu")]
-    if len(deep):
-        row = deep.loc[deep.batch.idxmax()]
-        said.append(
-            f"It is no cure for exploding gradients at the start: with ReLU and batches of {row.batch} squared gradients grow by "
-            f"{np.exp(row.measured):.3f} a layer (predicted {np.exp(row.predicted):.3f}), where He's weights alone keep them."
-        )
+    said = [
+        "Batch norm gives every unit mean 0 and variance σ²/(σ² + ε) over the batch, to the last digit; layer norm does not. After "
+        "training it holds for no single batch any more: outputs differ from those in training by about 3/(2B) in mean square."
+    ] * (verdict.get("zero mean") == verdict.get("unit variance") == "holds")
+    parts = (sooner(of_scratch(times), options.train_steps), larger(of_scratch(ends)), no_cure(of_scratch(rates)))
+    said += [part for part in parts if part]
     return " ".join(said) or f"{(claims.verdict == 'holds').sum()} claims hold; too little was measured to say more."
+
+
+def of_scratch(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table.backend == "scratch"]
+
+
+def sooner(times: pd.DataFrame, steps: int) -> str:
+    fast, slow = (times[times.norm == norm] for norm in ("batch", "none"))
+    if not (len(fast) and len(slow)):
+        return ""
+    never = slow.by.isna().sum()
+    late = f"not within {steps} ({never} of {len(slow)})" if never else f"after {slow.after.median():.0f}"
+    return (
+        f"A sigmoid network gets {training.GOAL:.0%} of the test digits right within {fast.by.median():.0f} steps with batch norm, "
+        f"without it {late}."
+    )
+
+
+def larger(ends: pd.DataFrame) -> str:
+    """The largest learning rates, as medians over the networks."""
+    largest = ends.groupby("kind").largest.median()
+    if not {"none", "everywhere"} <= {*largest.index}:
+        return ""
+    usual = f" {largest['hidden']:.3g} with it below every ReLU, and" if "hidden" in largest else ""
+    return (
+        f"ReLU networks learn at rates up to {largest['none']:.3g} without it,{usual} {largest['everywhere']:.4g} where it stands over "
+        "every layer and nothing but weights is learnt: they outgrow a rate that is too large."
+    )
+
+
+def no_cure(rates: pd.DataFrame) -> str:
+    deep = rates[(rates.norm == "batch") & (rates.kind == "relu")]
+    if deep.empty:
+        return ""
+    row = deep.loc[deep.batch.idxmax()]
+    return (
+        f"It is no cure for exploding gradients at the start: with ReLU and batches of {row.batch} squared gradients grow by "
+        f"{np.exp(row.measured):.3f} a layer (predicted {np.exp(row.predicted):.3f}), where He's weights alone keep them."
+    )

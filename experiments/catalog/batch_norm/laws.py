@@ -80,3 +80,45 @@ def excess(statistic: str, momentum: float, steps: int, batch: int) -> float:
     """Excess kurtosis of the running average: 0 for the mean; 12/(B−1)·Σw⁴/(Σw²)² for the variance, a sum of χ²."""
     w2 = weights(momentum, steps) ** 2
     return 0.0 if statistic == "mean" else float(12 / (batch - 1) * (w2**2).sum() / w2.sum() ** 2)
+
+
+def pair(distance: Array, epsilon: float) -> Array:
+    """What batch norm makes of two examples at that distance d: 1/√(1 + 4ε/d²), and less the same. Their variance is d²/4.
+
+    The input's gradient is half the difference h of the output's, over σ, times 1 − x̂²: what batch norm takes away is all of it but
+    for ε/(d²/4 + ε), which is 1 less the square of this.
+    """
+    return 1 / np.sqrt(1 + 4 * epsilon / distance**2)
+
+
+def limited(push: Array) -> Array:
+    """η/‖w′‖² after a step orthogonal to w, in units of 1/(2‖w‖‖g‖): 2x/(1 + x²) with x = η‖g‖/‖w‖, by Pythagoras; at most 1."""
+    return 2 * push / (1 + push**2)
+
+
+def noise(inputs: int, batch: int) -> tuple[float, float]:
+    """G = E‖w‖²‖g‖² and E‖w‖⁴‖g‖⁴ of one unit, mean (x̂ − y)², where inputs (n of them) and targets are standard normal noise.
+
+    ∂L/∂z = −(2/B)(1/σ)(y without its parts along 1 and x̂), and ∂L/∂w is its products with the inputs: 0 along w, and in the n − 1
+    directions across, where inputs know nothing of z, Gaussian. So ‖g‖² = (4/B²)χ²(n−1)·χ²(B−2)/σ², σ² = ‖w‖²χ²(B−1)/B, and
+    E χ⁴(k) = k(k + 2), E 1/χ²(k) = 1/(k − 2), E 1/χ⁴(k) = 1/((k − 2)(k − 4)).
+    """
+    n, b = inputs, batch
+    first = 4 * (n - 1) * (b - 2) / (b * (b - 3))
+    return first, 16 * (n - 1) * (n + 1) * (b - 2) / (b * (b - 3) * (b - 5))
+
+
+def fourth(rate: float, steps: int, inputs: int, batch: int) -> Array:
+    """E‖w‖⁴ after 0 … ``steps`` steps on that noise from ‖w‖ = 1: Arora, Li & Lyu's growth, u ← u + 2η²G + η⁴E‖g̃‖⁴/u.
+
+    ‖w′‖² = ‖w‖² + η²‖g̃‖²/‖w‖², g̃ the gradient at length 1; its square, in the mean. 1/E u stands for E 1/u, which is larger: that is
+    felt where u scatters most, after one large step, and by JENSEN at most for the numbers here. For many steps u is 2η²Gt, and so the
+    effective rate η/√u is 1/√(2Gt), whatever η.
+    """
+    (first, second), u = noise(inputs, batch), [1.0]
+    for _ in range(steps):
+        u.append(u[-1] + 2 * rate**2 * first + rate**4 * second / u[-1])
+    return np.array(u)
+
+
+JENSEN = 2e-3  # of E‖w‖⁴, relative; simulated in the tests

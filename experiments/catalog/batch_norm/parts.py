@@ -1,71 +1,41 @@
-"""What is measured: each function is one kind of cell and gives rows. Shapes: S networks, o units, n inputs, m examples."""
+"""What is measured of one layer: each function is one kind of cell and gives rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments import agreement, data, probes, randomness
+from experiments import data, probes, randomness
+from experiments.catalog.batch_norm import networks, pairs, rates
+from experiments.catalog.batch_norm.common import (
+    BATCH,
+    POPULATION,
+    TINY,
+    UNITS,
+    closeness,
+    digits,
+    layered,
+    lively,
+    members,
+    norms,
+    single,
+    spread,
+)
 from experiments.experiment import Tables, backends
 from experiments.randomness import generator
-from scratch import initializers, metrics
-from scratch.activations import ReLU, Sigmoid, Tanh
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array, Dense, Layer
+from scratch import initializers
+from scratch.contract import Batch, Job
+from scratch.layers import Array
 from scratch.losses import CrossEntropy, SquaredError
 from scratch.network import Network, Parameters
 from scratch.normalization import BatchNorm, LayerNorm
 from scratch.optimizers import SGD
 
-BATCH = 60  # Ioffe & Szegedy's
-UNITS = 20  # in the layer whose moments and gradients are looked at
-TINY = 1e-30  # an ε that is nothing beside any variance here
 FOLLOWED = (1, 2, 3, 5, 8, 12, 20, 35, 60)  # batches after which running statistics are looked at
-POPULATION = (3.0, 4.0)  # mean and variance of the numbers that they are fed
-FAR = 1e3  # targets so far off that the gradient at the output is what they are, drawn independently of the network
-LEARNING_RATE, WEIGHT = 0.1, 0.1  # of the race; the standard deviation of its first weights
-HIDDEN, LAYERS = 100, 3
-PERCENTILES = (15, 50, 85)
-
-
-def single(network: Network, scheme: initializers.Scheme, seeds: int) -> Parameters:
-    """A stack over seeds alone."""
-    held = randomness.stack(network, [scheme], seeds, "float64")
-    return tuple({name: array[0] for name, array in named.items()} for named in held)
-
-
-def closeness(job: Job, part: str, condition: str, device: str) -> pd.DataFrame:
-    """Both implementations on the job, held against each other number by number."""
-    ours, theirs = (backend.snapshot(job) for backend in backends(device).values())
-    return agreement.table(agreement.pointwise(job, ours, theirs, generator(0, "shadows")), part, condition)
-
-
-def members(job: Job, chosen: slice) -> Job:
-    """Some networks of a stack with one axis."""
-    return replace(job, parameters=tuple({name: a[chosen] for name, a in p.items()} for p in job.parameters))
-
-
-def digits(examples: int) -> Batch:
-    return data.load("digits").train.columns(np.arange(examples))
-
-
-# --- one layer, exactly ----------------------------------------------------------------------------------------------------
-
-
-def layered(norm: Layer | None, bias: bool = False) -> tuple[Layer, ...]:
-    between = () if norm is None else (norm,)
-    return Dense(UNITS, bias), *between, Tanh(), Dense(10)
-
-
-def lively(parameters: Parameters) -> Parameters:
-    """γ and β drawn instead of 1 and 0, whatever the seed: an identity is to hold for any."""
-    random = generator(0, "affine")
-    drawn = {"gamma": random.normal(1, 0.5, (UNITS, 1)), "beta": random.normal(0, 1, (UNITS, 1))}
-    return tuple({k: a * 0 + drawn[k] if k in drawn else a for k, a in p.items()} for p in parameters)
 
 
 def moments(*, layer: str, scales: list[float], seeds: int, device: str) -> Tables:
@@ -73,14 +43,11 @@ def moments(*, layer: str, scales: list[float], seeds: int, device: str) -> Tabl
     norm = BatchNorm() if layer == "batch" else LayerNorm()
     layers = layered(norm, bias=True)
     network, batch = Network(layers, 64), digits(BATCH)
-    first, *rest = lively(single(network, initializers.lecun, seeds))
+    first, *rest = spread(lively(single(network, initializers.lecun, seeds)), (len(scales),))
     shift = generator(0, "shift").standard_normal((UNITS, 1))
     factors = np.array(scales)[:, None, None, None]
-    wide = {name: np.broadcast_to(a, (len(scales), *a.shape)).copy() for named in rest for name, a in named.items()}
     scaled = {"W": factors * first["W"], "b": factors * (first["b"] + shift)}
-    others = tuple({name: wide[name] for name in named} for named in rest[:-1])
-    last = {name: np.broadcast_to(a, (len(scales), *a.shape)).copy() for name, a in rest[-1].items()}
-    job, rows = Job(layers, CrossEntropy(), (scaled, *others, last), batch), []
+    job, rows = Job(layers, CrossEntropy(), (scaled, *rest), batch), []
     for name, backend in backends(device).items():
         shot = backend.snapshot(job)
         before, after = shot.outputs[0], shot.outputs[1]
@@ -91,33 +58,6 @@ def moments(*, layer: str, scales: list[float], seeds: int, device: str) -> Tabl
         rows.append(frame.assign(epsilon=norm.epsilon, **{k: a.reshape(-1) for k, a in (found | given).items()}))
     held = closeness(job, "moments", f"{layer} norm", device)
     return {"units": pd.concat(rows, ignore_index=True), "agreement": held}
-
-
-def norms(x: Array, shot: Snapshot) -> dict[str, Array]:
-    """What the identities speak of, unit by unit (S, o): z before batch norm, g the gradient after it, times γ.
-
-    ``size`` and ``tension`` are what rounding is in proportion to: of w·∂L/∂w, and of z's own error against its deviation.
-    """
-    z, dz, w, dw = shot.outputs[0], shot.output_gradients[0], shot.parameters[0]["W"], shot.gradients[0]["W"]
-    normed = "gamma" in shot.parameters[1]
-    deviation = z.std(-1) if normed else np.ones(z.shape[:-1])
-    g = shot.output_gradients[1] * shot.parameters[1]["gamma"] if normed else dz
-    length = partial(np.linalg.norm, axis=-1)
-    tension = 1 + length(z) / (np.sqrt(z.shape[-1]) * deviation)
-    inside = length(g) / deviation * tension
-    return {
-        "z": (z - z.mean(-1, keepdims=True)) / deviation[..., None],
-        "g": g,
-        "slope": length(g) / deviation,
-        "gradient": length(dz),
-        "product": (w * dw).sum(-1),
-        "cosine": (w * dw).sum(-1) / np.maximum(length(w) * length(dw), TINY),
-        "size": length(z) * inside + length(w) * length(dw),
-        "tension": tension,
-        "reach": np.linalg.norm(x) * inside,
-        "w": length(w),
-        "dw": length(dw),
-    }
 
 
 def algebra(*, stretches: list[float], seeds: int, device: str) -> Tables:
@@ -195,44 +135,6 @@ def growth(*, rate: float, steps: int, seeds: int, device: str) -> Tables:
     return {"growth": pd.concat(rows, ignore_index=True)}
 
 
-# --- many layers, at the start ---------------------------------------------------------------------------------------------
-
-
-def deep(kind: str, norm: str, width: int, depth: int) -> tuple[Layer, ...]:
-    """Depth times: weights, batch norm, ReLU; the last two only where they are asked for."""
-    block: list[Layer] = [Dense(width, bias=False)]
-    block += [BatchNorm(TINY, affine=False)] * (norm == "batch") + [ReLU()] * (kind == "relu")
-    return tuple(block * depth)
-
-
-def drawn(kind: str, norm: str, batch: int, width: int, depth: int, seed: int) -> Job:
-    """One network at its start; the same weights for all batch sizes, with and without batch norm."""
-    layers = deep(kind, norm, width, depth)
-    scheme = initializers.he if kind == "relu" else initializers.lecun  # which keep gradients without batch norm
-    random, draw = generator(seed, "weights", kind, width), generator(seed, "examples", batch, width)
-    parameters: Parameters = tuple(
-        {"W": scheme(random, (width, width))} if isinstance(layer, Dense) else {} for layer in layers
-    )
-    data = Batch(draw.standard_normal((width, batch)), FAR * draw.standard_normal((width, batch)))
-    return Job(layers, SquaredError(), parameters, data)
-
-
-def explosion(*, kind: str, width: int, batches: list[int], depth: int, draws: int, device: str) -> Tables:
-    """log ‖∂J/∂h‖² at the end of every layer; between the first and the last but one of them each step is like the next."""
-    rows, held = [], []
-    for norm, batch, seed in [(norm, b, s) for norm in ("batch", "none") for b in batches for s in range(draws)]:
-        job = drawn(kind, norm, batch, width, depth, seed)
-        ends = range(len(job.layers) // depth - 1, len(job.layers), len(job.layers) // depth)
-        for name, backend in backends(device).items():
-            shot = backend.snapshot(job)
-            logs = [2 * np.log(np.linalg.norm(shot.output_gradients[k])) for k in ends]
-            named = {"backend": name, "kind": kind, "norm": norm, "batch": batch, "width": width, "seed": seed}
-            rows.append(pd.DataFrame({**named, "layer": range(1, depth + 1), "value": logs}))
-    small = drawn(kind, "batch", batches[0], min(width, 64), depth, 0)
-    held.append(closeness(small, "explosion", f"{kind}, batch norm, {depth} layers", device))
-    return {"measurements": pd.concat(rows, ignore_index=True), "agreement": pd.concat(held, ignore_index=True)}
-
-
 # --- after training --------------------------------------------------------------------------------------------------------
 
 
@@ -271,64 +173,19 @@ def gap(*, batch: int, units: int, device: str) -> Tables:
     return {"gap": pd.DataFrame(rows)}
 
 
-# --- Ioffe & Szegedy's first figure ----------------------------------------------------------------------------------------
-
-
-def classifier(norm: str, width: int = HIDDEN) -> tuple[Layer, ...]:
-    between = (BatchNorm(),) if norm == "batch" else ()
-    return (*(Dense(width), *between, Sigmoid()) * LAYERS, Dense(10))
-
-
-def racing(norm: str, steps: int, seeds: int, width: int = HIDDEN) -> Job:
-    """Networks that learn the digits: the same weights and batches with batch norm and without."""
-    held, layers = data.load("digits"), classifier(norm, width)
-    examples = held.train.x.shape[1]
-    order = np.stack([randomness.batches(seed, examples, BATCH, steps + 1) for seed in range(seeds)], axis=1)
-    scheme = partial(initializers.normal, std=WEIGHT)
-    parameters = single(Network(layers, held.features), scheme, seeds)
-    return Job(
-        layers, CrossEntropy(), parameters, held.train, order, SGD(LEARNING_RATE), looks(steps), {"test": held.test}
-    )
-
-
-def looks(steps: int) -> tuple[int, ...]:
-    """Every tenth step up to 200, and 25 at equal distances."""
-    return tuple(sorted({*range(0, min(200, steps) + 1, 10), *evenly(steps)}))
-
-
-def evenly(steps: int) -> tuple[int, ...]:
-    return tuple(sorted({steps * k // 25 for k in range(26)}))
-
-
-def race(*, norm: str, backend: str, steps: int, seeds: int, device: str) -> Tables:
-    """Test accuracy, and percentiles over the test digits of what goes into each sigmoid of the last hidden layer.
-
-    The drift of a unit: how much the median moves while it trains (standard deviation over equally distant steps) in units of
-    the distribution's mean width (85th less 15th percentile). The mean of that over the units is reported, and one unit as a whole.
-    """
-    job, rows, inputs, seen = racing(norm, steps, seeds), [], [], []
-    ours, test = backends(device)[backend], job.evaluate["test"]
-    named = {"backend": backend, "norm": norm}
-    for shot in ours.train(job):
-        right = metrics.accuracy(shot.scores["test"], test.y)
-        rows.append(probes.rows(right, {"seed": range(seeds)}, step=shot.step, **named))
-        settled = Job(job.network.inference.layers, job.loss, shot.parameters, test, buffers=shot.buffers)
-        spread = np.percentile(ours.snapshot(settled).outputs[-3], PERCENTILES, axis=-1)  # (3, S, o)
-        inputs.append(probes.rows(spread[:, 0, 0], {"percentile": PERCENTILES}, step=shot.step, **named))
-        seen += [spread] * (shot.step in evenly(steps))
-    low, median, high = np.stack(seen, axis=1)
-    drift = (median.std(0) / (high - low).mean(0)).mean(-1)
-    moved = probes.rows(drift, {"seed": range(seeds)}, **named)
-    return {
-        "accuracy": pd.concat(rows, ignore_index=True),
-        "inputs": pd.concat(inputs, ignore_index=True),
-        "drift": moved,
-    }
-
-
-def trajectory(*, device: str) -> Tables:
-    """Both implementations trained alone, step by step side by side: parameters and running statistics."""
-    job = replace(racing("batch", 40, 2, 20), snapshots=tuple(range(0, 41, 8)), evaluate={})
-    ours, theirs = (list(backend.train(job)) for backend in backends(device).values())
-    found = agreement.trajectory(job, ours, theirs, generator(0, "shadows"))
-    return {"agreement": agreement.table(found, "trajectory", "64-20-20-20-10 sigmoid, batch norm")}
+PARTS: dict[str, Callable[..., Tables]] = {
+    "moments": moments,
+    "pairs": pairs.pairs,
+    "refusal": pairs.refusal,
+    "algebra": algebra,
+    "growth": growth,
+    "limited": rates.limited,
+    "tuned": rates.tuned,
+    "threshold": rates.threshold,
+    "span": rates.span,
+    "explosion": networks.explosion,
+    "running": running,
+    "gap": gap,
+    "race": networks.race,
+    "trajectory": networks.trajectory,
+}

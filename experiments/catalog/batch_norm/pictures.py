@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,11 @@ from matplotlib.figure import Figure
 from experiments.experiment import Plot, Tables
 from experiments.figures import COLOURS, MARKERS, RING, key, panels, series
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 LIMIT = float(np.log(np.pi / (np.pi - 1)))
+PLACES = {"none": "without", "hidden": "below every ReLU", "everywhere": "over every layer"}
 NAMES = {"batch": "with batch norm", "none": "without"}
 
 
@@ -21,6 +26,10 @@ def figures(tables: Tables) -> list[Plot]:
     drawn = [
         plot("moments", "Zero mean and unit variance", moments, tables["units"]),
         plot("race", "Ioffe & Szegedy's first figure, on digits", race, tables["learning"], tables["inputs"]),
+        plot("rates", "Larger learning rates", rates, tables["span"]),
+        plot("outgrown", "Weights outgrow the rate", outgrown, tables["limited"], tables["outgrown"]),
+        plot("threshold", "The largest rate of a linear unit", threshold, tables["threshold"]),
+        plot("pairs", "Batches of two", pairs, tables["pairs"]),
         plot("explosion", "Gradients at the start", explosion, tables["profile"], tables["rates"]),
         plot("growth", "Weights only grow", growth, tables["growth"]),
         plot("running", "Running statistics", running, tables["running"]),
@@ -33,7 +42,15 @@ def plot(name: str, title: str, draw: Callable[..., Figure], *tables: pd.DataFra
     """The figure of some tables; none where one is empty."""
     if any(table.empty for table in tables):
         return None
-    return Plot(name, title, " ".join((draw.__doc__ or "").split()), partial(draw, *tables))
+    return Plot(name, title, " ".join((draw.__doc__ or "").split()), partial(plain, draw, *tables))
+
+
+def plain(draw: Callable[..., Figure], *tables: pd.DataFrame) -> Figure:
+    """Without the small ticks of logarithmic axes, which say little and take a quarter of the time."""
+    figure = draw(*tables)
+    for ax in figure.axes:
+        ax.minorticks_off()
+    return figure
 
 
 def moments(units: pd.DataFrame) -> Figure:
@@ -62,8 +79,8 @@ def moments(units: pd.DataFrame) -> Figure:
 
 
 def race(learning: pd.DataFrame, inputs: pd.DataFrame) -> Figure:
-    """Left: digits of the test set got right while it trains; three hidden layers of 100 sigmoids, weights from N(0, 0.1²), batches of
-    60, learning rate 0.1. The dotted line is 90 %. Middle and right: what goes into one sigmoid of the last hidden layer, 15th, 50th and
+    """Left: digits of the test set got right while it trains; three hidden layers of sigmoids, weights from N(0, 0.1²), batches of 60.
+    The dotted line is 90 %. Middle and right: what goes into one sigmoid of the last hidden layer, 15th, 50th and
     85th percentile over the test digits. With batch norm the distribution is in place after few steps; without, it is a sliver that
     later opens and wanders.
     """
@@ -92,6 +109,89 @@ def race(learning: pd.DataFrame, inputs: pd.DataFrame) -> Figure:
     return figure
 
 
+def rates(span: pd.DataFrame) -> Figure:
+    """Share of test digits right after some steps of gradient descent, over the learning rate, with three hidden layers of 32 ReLUs. With
+    batch norm below every ReLU (γ and β learnt, as usual) the last layer is the first to diverge. Where batch norm stands over that layer
+    too, and nothing but weights is learnt, no rate diverges: a rate that is far too large only makes the weights so long that the next
+    steps turn them little, as a small rate does. The dotted line is a guess, one in ten.
+    """
+    figure, (ax,) = panels([""], width=5.6, height=3.2, margins=(0.85, 2.9, 0.6, 0.15))
+    for index, (kind, label) in enumerate(PLACES.items()):
+        one = span[span.kind == kind]
+        if len(one):
+            series(ax, one, label, index, x="rate")
+            ours = one[one.backend == "scratch"].sort_values("rate")
+            ax.plot(ours.rate, ours.measured, color=COLOURS[index], linewidth=0.8, alpha=0.6)
+    ax.axhline(0.1, color="black", linewidth=0.8, linestyle=":")
+    ax.set(xscale="log", xlabel="learning rate", ylabel="share of test digits right", ylim=(0, 1))
+    key(figure, [ax], predicted=False)
+    return figure
+
+
+def outgrown(limited: pd.DataFrame, table: pd.DataFrame) -> Figure:
+    """Left: a single step, every point one unit at one learning rate. What is left of the rate after it, η/‖w‖² in units of its bound
+    1/(2‖w‖‖g‖), over how long the step is beside the weights. With batch norm above them every unit lies on the curve 2x/(1 + x²).
+    Right: a unit that is fed nothing but noise, so that its gradient never ends. Whatever the learning rate, the effective rate becomes
+    1/√(2Gt), the dotted line.
+    """
+    figure, axes = panels(
+        ["one step", "many steps of noise"], width=3.7, height=3.1, share_y=False, margins=(0.95, 2.5, 0.6, 0.4)
+    )
+    push = np.geomspace(limited["push"].min(), limited["push"].max(), 200)
+    axes[0].plot(push, 2 * push / (1 + push**2), color=COLOURS[0], zorder=2)
+    normed = limited[limited.norm == "batch"]
+    scattered(axes[0], normed.iloc[::3], "a unit after one step", 0, x="push", y="share")
+    axes[0].set(xscale="log", yscale="log", ylim=(normed.share.min() / 2, 3))
+    axes[0].set(xlabel="length of the step, η‖g‖/‖w‖", ylabel="rate left, of its bound")
+    fed = table[(table.norm == "batch") & (table.step > 0)]
+    for index, rate in enumerate(sorted(fed.rate.unique()), 1):
+        series(axes[1], fed[fed.rate == rate], f"learning rate {rate:g}", index, x="step")
+    ours = fed[fed.backend == "scratch"].drop_duplicates("step").sort_values("step")
+    axes[1].plot(ours.step, ours.limit, color="black", linewidth=1.2, linestyle=":")
+    axes[1].set(xscale="log", yscale="log", xlabel="steps", ylabel="effective rate, η/‖w‖²")
+    axes[1].set_yticks([0.03, 0.1, 0.3], ["0.03", "0.1", "0.3"])
+    axes[1].set_yticks([], minor=True)
+    key(figure, axes)
+    return figure
+
+
+def scattered(ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str, y: str) -> None:
+    """Single points: one unit each, without an error."""
+    for backend in ("scratch", "torchref"):
+        one = table[table.backend == backend].sort_values(x)
+        look = RING if backend == "torchref" else {"marker": MARKERS[index], "linestyle": "none", "markersize": 4}
+        ax.plot(one[x], one[y], color=COLOURS[index], label=label if backend == "scratch" else None, zorder=3, **look)
+
+
+def threshold(table: pd.DataFrame) -> Figure:
+    """A linear unit under gradient descent: the largest learning rate at which its loss does not grow, and 2/λ, λ the loss's largest
+    curvature: inputs that lie away from zero make one direction steep. With batch norm above the unit no rate that was tried diverges;
+    100 was the largest.
+    """
+    figure, (ax,) = panels([""], width=4.2, height=3.0, margins=(0.95, 2.5, 0.6, 0.15))
+    for index, (norm, label) in enumerate(NAMES.items()):
+        one = table[table.norm == norm]
+        series(ax, one if norm == "none" else one.assign(predicted=np.nan), label, index, x="mean")
+    ax.set(yscale="log", xlabel="mean of the inputs (their variance is 1)", ylabel="largest learning rate")
+    key(figure, [ax])
+    return figure
+
+
+def pairs(table: pd.DataFrame) -> Figure:
+    """Batches of two examples, every point one unit. Left: the output for the larger input, γ and β taken out: 1, unless the two inputs
+    are as close as √ε. Right: the share of the gradients' difference that is let through to the inputs: ε/(d²/4 + ε), next to nothing.
+    """
+    figure, axes = panels(["output", "gradient let through"], width=3.5, height=3.0, share_y=False)
+    for ax, name in zip(axes, ("output", "passed"), strict=True):
+        ax.plot(table.distance, table[f"{name}_law"], color=COLOURS[0], zorder=2)
+        scattered(ax, table.iloc[::2], "a unit", 0, x="distance", y=name)
+        ax.set(xscale="log", xlabel="distance of the two inputs, d")
+    axes[0].set(ylim=(0, 1.1), ylabel="x̂ of the larger one")
+    axes[1].set(yscale="log", ylabel="share of the gradient below")
+    key(figure, axes)
+    return figure
+
+
 def explosion(profile: pd.DataFrame, rates: pd.DataFrame) -> Figure:
     """Networks that have not yet learned anything. Left: the squared gradient at each layer, in units of that at the last layer but one,
     on a logarithmic scale: with batch norm at every layer it grows towards the first layer, the faster the smaller the batch; the grey
@@ -106,7 +206,7 @@ def explosion(profile: pd.DataFrame, rates: pd.DataFrame) -> Figure:
     plain = relu[(relu.norm == "none") & (relu.batch == sizes[-1])]
     series(axes[0], plain, "without batch norm", 7, x="layer")
     axes[0].set(xlabel="layer, 1 next to the input", ylabel="log₁₀ of squared gradient ratio")
-    for kind, index, label in (("relu", 4, "ReLU"), ("linear", 5, "linear")):
+    for kind, index, label in (("relu", 5, "ReLU"), ("linear", 6, "linear")):
         one = rates[(rates.kind == kind) & (rates.norm == "batch")]
         if len(one):
             series(axes[1], one, f"{label}, all batches", index, x="batch")
