@@ -72,12 +72,12 @@ class Options:
 QUICK = Options(
     depths=(1, 2, 3),
     modes=(2.0, 1.0, 0.5),
-    rates=(0.02,),
+    rates=(0.05,),
     seeds=2,
-    plateaus=(1e-2, 1e-3),
+    plateaus=(3e-2, 1e-2),
     random_depths=(2, 5),
     random_seeds=12,
-    random_time=40.0,
+    random_time=25.0,
 )
 
 

@@ -203,7 +203,7 @@ def random_start(depth: int, seeds: int) -> tuple[list[Array], Array]:
 def random(*, depth: int, rate: float, steps: int, seeds: int, device: str) -> Tables:
     """Networks from random weights: N·t until the loss is a hundredth of that of giving out 0. Pointwise agreement at the start."""
     weights, target = random_start(depth, seeds)
-    looks = range(0, steps + 1, max(1, steps // 100))
+    looks = range(0, steps + 1, max(10, steps // 100))
     x = whitened(RANDOM_INPUTS, RANDOM_INPUTS)
     work = job(weights, x, np.broadcast_to(target @ x, (3, *target.shape)).copy(), rate, steps, looks)
     nothing = (np.array(RANDOM_MODES) ** 2).sum() / (len(RANDOM_MODES))  # the loss, 2J/k, of W = 0

@@ -118,7 +118,8 @@ def jobs(held: Dataset, seeds: int, steps: int, saturation: float) -> Iterator[t
     order = np.repeat(order[:, None], 2, axis=1)
     body = (s.Dense(HIDDEN), s.Tanh(), s.Dense(outputs))
     start = _starts(Network(body, held.features), seeds, saturation)
-    looks = tuple(sorted({round(steps * k / 15) for k in range(16)}))
+    parts = max(1, min(15, steps // 4))
+    looks = tuple(sorted({round(steps * k / parts) for k in range(parts + 1)}))
     faster = {"cross-entropy": 1.0, "squared error": 2.0 if binary else held.classes**2 / 2, "read literally": 5.0}
     losses = BINARY | {"read literally": (Literal(), ())} if binary else MULTI
     y = _answers(held) if binary else indicator(held.train.y, outputs).astype(float)
