@@ -58,7 +58,7 @@ def panels(
         axes = figure.subplots(1, len(titles), sharey=share_y, squeeze=False)[0]
         figure.subplots_adjust(left / across, bottom / up, 1 - right / across, 1 - top / up, wspace=gap / width)
         for ax, title in zip(axes, titles, strict=True):
-            ax.set_title(title)
+            ax.set_title(title, y=1.0)  # where it would go anyway: finding that out costs a sixth of the drawing
     return figure, list(axes)
 
 

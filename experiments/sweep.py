@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,14 +195,24 @@ def _pool(experiment: Experiment, left: dict[int, Cell], jobs: int) -> Iterator[
     try:
         # the longest cells tend to come last in a catalog's list: begun first, they do not hold up the end
         futures = [pool.submit(measure, experiment.name, number, cell) for number, cell in reversed(list(left.items()))]
-        import experiments.figures  # noqa: F401  matplotlib takes a while to import: the workers are starting anyway
-
+        _prepare(experiment)
         for future in as_completed(futures):
             outcome = future.result()
             left.pop(outcome[0], None)
             yield outcome
     finally:
         pool.shutdown(wait=True, kill_workers=True)
+
+
+def _prepare(experiment: Experiment) -> None:
+    """Imports what comes after the cells: the workers are starting anyway, and matplotlib takes a while."""
+    import jinja2  # noqa: F401
+    import tabulate  # noqa: F401
+
+    import experiments.figures  # noqa: F401
+
+    for part in ("analysis", "pictures") if hasattr(experiment.module, "__path__") else ():
+        import_module(f"{experiment.module.__name__}.{part}")
 
 
 def assemble(

@@ -10,6 +10,7 @@ from types import FunctionType
 
 import helpers
 import pytest
+import torch
 
 import scratch.autodiff
 import scratch.special
@@ -339,3 +340,12 @@ def test_tanh_is_torchs_own():
     from torchref.layers import twin
 
     assert type(twin(Tanh(), 3)).__module__.startswith("torch.nn")
+
+
+@pytest.mark.parametrize("leading", [(), (3,)], ids=str)
+def test_pytorchs_own_generator_is_left_alone(leading):
+    """Modules that draw weights nobody uses: a caller's next random number would depend on what was compared before."""
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    list(theirs.train(helpers.job("labels", Tanh(), leading)))
+    assert torch.equal(torch.get_rng_state(), before)

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from scratch.contract import Batch, Job, Snapshot
 from scratch.errors import InvalidInput
 from scratch.layers import Array
 from scratch.losses import CrossEntropy, NegativeLogLikelihood
+from scratch.network import Network as Description
 from scratch.network import Parameters
 from scratch.optimizers import ClipNorm
 from scratch.schedules import ReduceOnPlateau
@@ -32,8 +33,7 @@ class Trainee:
     def __init__(self, job: Job, device: str = "cpu") -> None:
         self.job, self.leading = job, job.leading
         self.device = conventions.device_of(device, job.data.x.dtype)
-        self.model = Network(job.network).to(self.device)
-        self.settled = Network(job.network.inference).to(self.device).eval()  # as it is used after training
+        self.model = _shell(job.network)
         _check_classes(job)
         self.criterion = losses.twin(job.loss).to(self.device, conventions.dtype_of(job.data.x))
         self.penalty = penalties.twin(job.penalty) if job.penalty else None
@@ -91,6 +91,11 @@ class Trainee:
         return 0 if own.get(name.rpartition(".")[2], True) else None
 
     @cached_property
+    def settled(self) -> nn.Module:
+        """The network as it is used after training."""
+        return _shell(self.job.network.inference).eval()
+
+    @cached_property
     def advance(self) -> Advance:
         return Advance(self.job, self.state)
 
@@ -127,10 +132,10 @@ class Trainee:
     @torch.no_grad()
     def score(self, data: Batch) -> Array:
         """The network's output on ``data``, as after training."""
-        x = self._rows(data.x, 2)
+        x, settled = self._rows(data.x, 2), self.settled  # made outside of vmap, which cannot
 
         def single(state: Named, others: Named, x: Tensor) -> Tensor:
-            return functional_call(self.settled, {**state, **others}, (x,))[-1]
+            return functional_call(settled, {**state, **others}, (x,))[-1]
 
         if self.leading:
             axes = (0, {name: self._axis(name, t) for name, t in self.buffers.items()}, 0 if x.ndim > 2 else None)
@@ -178,6 +183,12 @@ class Advance:
                 scheduler.step(value[s] if self.apart else value)
             elif scheduler:
                 scheduler.step()
+
+
+def _shell(description: Description) -> nn.Module:
+    """The modules without numbers: the state is handed in at every call, so none are drawn and PyTorch's own generator stays as it is."""
+    with torch.device("meta"):
+        return Network(description)
 
 
 def _check_classes(job: Job) -> None:

@@ -16,7 +16,7 @@ from experiments import agreement, data, probes, randomness
 from experiments.catalog.dropout import STRETCHED
 from experiments.experiment import Backend, Tables, backends
 from experiments.randomness import generator
-from scratch import initializers, metrics
+from scratch import initializers, metrics, training
 from scratch.activations import ReLU, Tanh
 from scratch.contract import Batch, Job, Noise, Snapshot
 from scratch.layers import Array, Dense, Dropout, Layer
@@ -211,9 +211,8 @@ def learned(layers: tuple[Layer, ...], loss: Loss, batch: Batch) -> Parameters:
     columns = np.broadcast_to(np.arange(examples), (101, examples))
     start = network.initialize(initializers.lecun, partial(generator, 0, "weights"))
     noise = randomness.noise(network, 0, columns)
-    return last(
-        backends("cpu")["scratch"], Job(layers, loss, start, batch, columns, Adam(0.03), (100,), noise=noise)
-    ).parameters
+    (trained,) = training.train(Job(layers, loss, start, batch, columns, Adam(0.03), (100,), noise=noise))
+    return trained.parameters
 
 
 def geometric(*, network: str, keep: float, features: int, images: int, device: str) -> Tables:

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from experiments.catalog.losses import Options
 
 UNIT = 2.0**-53
+COLUMNS = {  # of the tables that the parts make: what is left of one if all its cells fail
+    "identities": ["identity", "backend", "condition", "measured", "predicted", "standard_error"],
+    "guessing": ["data", "classes", "kind", "backend", "examples", "measured", "shares"],
+    "accuracy": ["dtype", "backend", "form", "y", "side", "z", "value", "exact", "error", "kind"],
+    "digits": ["dtype", "backend", "form", "y", "side", "count", "measured", "standard_error"],
+    "thresholds": ["dtype", "backend", "step", "measured", "spacing"],
+    "signal": ["loss", "backend", "z", "measured"],
+    "starts": ["seed", "loss", "backend", "scale", "value"],
+    "escape": ["loss", "backend", "wrong", "steps", "z"],
+    "training": ["part", "step", "start", "seed", "on", "loss", "backend", "value"],
+}
 NEXT_STEPS = (
     "`--wrong 7 8`: squared error needs e⁸/2, some 1500 units of time, cross-entropy nine.",
     "`--saturation 1`: the two starts become one, and the claim that it is the saturation has nothing left to show.",
@@ -27,8 +38,6 @@ NEXT_STEPS = (
 
 def analyse(tables: Tables, options: Options) -> Analysis:
     """Cells that failed leave their tables out, and their claims without data."""
-    from experiments.catalog.losses.parts import COLUMNS
-
     given = {name: tables.get(name, pd.DataFrame(columns=columns)) for name, columns in COLUMNS.items()}
     signal = given["signal"].assign(standard_error=0.0)
     for loss in signal.loss.unique():

@@ -264,14 +264,3 @@ PARTS: dict[str, Callable[..., Tables]] = {
     "escape": escape,
     "training": training,
 }
-COLUMNS = {  # of the tables that the parts make: what is left of one if all its cells fail
-    "identities": ["identity", "backend", "condition", "measured", "predicted", "standard_error"],
-    "guessing": ["data", "classes", "kind", "backend", "examples", "measured", "shares"],
-    "accuracy": ["dtype", "backend", "form", "y", "side", "z", "value", "exact", "error", "kind"],
-    "digits": ["dtype", "backend", "form", "y", "side", "count", "measured", "standard_error"],
-    "thresholds": ["dtype", "backend", "step", "measured", "spacing"],
-    "signal": ["loss", "backend", "z", "measured"],
-    "starts": ["seed", "loss", "backend", "scale", "value"],
-    "escape": ["loss", "backend", "wrong", "steps", "z"],
-    "training": ["part", "step", "start", "seed", "on", "loss", "backend", "value"],
-}
