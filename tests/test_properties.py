@@ -103,7 +103,17 @@ def test_training_agrees(job):
     """Any optimizer with any schedule, penalty, clip and constraint: a step in the wrong order, a rate of the step before."""
     mine, other = list(ours.train(job)), list(theirs.train(job))
     found = agreement.trajectory(job, mine, other, generator(0, "shadows"))
-    assert_agree(found)
+    largest = {shot.step: np.abs(shot.outputs[-1]).max() for shot in mine}
+    assert_agree([d for d in found if not coarse(job, d, largest[d.step])])
+
+
+def coarse(job, d, largest):
+    """PyTorch's binary cross-entropy adds |z| and takes it away again: it is off by roundings of |z|, however small the loss."""
+    if d.quantity != "loss" or not isinstance(job.loss, s.BinaryCrossEntropy):
+        return False
+    most = max(chosen.shape[-1] for chosen in job.batches)
+    terms = job.network.widths[-1] * most if job.loss.reduction == "sum" else 1
+    return d.difference <= 4 * unit_roundoff(job.data.x.dtype) * (1 + np.max(job.loss.pos_weight)) * largest * terms
 
 
 @holds(40, job=drawn.trainings(drawn.NOISY))
