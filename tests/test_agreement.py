@@ -22,6 +22,7 @@ from scratch import (
     LayerNorm,
     ReLU,
     Residual,
+    RMSProp,
     Sigmoid,
     SquaredError,
     Tanh,
@@ -457,3 +458,14 @@ def test_every_other_shadow_moves_all_units_alike():
     assert (moved[0] == 1).all() and set(np.unique(moved[1:].round(12))) == {0.9, 1.1}
     assert (moved[2] == moved[2][:, :1]).all() and (moved[4] == moved[4][:, :1]).all()
     assert not (moved[1] == moved[1][:, :1]).all() and not (moved[3] == moved[3][:, :1]).all()
+
+
+def test_a_step_that_leaves_almost_nothing_is_rounded_itself():
+    """A bound relative to what is left of W: RMSProp's first step, 0.125, is rounded whatever W becomes."""
+    w, data = np.array([[0.12573022]]), Batch(np.array([[-0.19815729]]), np.array([[0.96063398]]))
+    rule, batches = RMSProp(0.1, 3 / 8, eps=2.0**-10), np.zeros((2, 1), int)
+    work = Job((Dense(1, bias=False),), SquaredError(), ({"W": w},), data, batches, rule, (0, 1))
+    shots = list(ours.train(work))
+    differences = agreement.trajectory(work, shots, shots, generator(0, "shadows"))
+    (found,) = [d for d in differences if (d.step, d.quantity) == (1, "W")]
+    assert abs(shots[1].parameters[0]["W"].item()) < 0.01 and found.bound > 0.125 * 2.0**-53
