@@ -93,6 +93,13 @@ class Experiment:
     def module(self) -> ModuleType:
         return importlib.import_module(f"experiments.catalog.{self.name}")
 
+    @cached_property
+    def definition(self) -> Any:
+        """What has ``cells``, ``measure``, ``analyse`` and ``figures``: its pages together, or, of an older one, its module."""
+        from experiments.lab.paged import Paged
+
+        return self.module if hasattr(self.module, "analyse") else Paged(self.module)
+
     @property
     def summary(self) -> str:
         return (self.module.__doc__ or "").strip().splitlines()[0]

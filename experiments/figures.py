@@ -6,7 +6,7 @@ One look throughout: lines are predictions, filled points are scratch, rings aro
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -114,6 +114,46 @@ def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> None
             bbox_to_anchor=(1, 0.5),
             fontsize=10,
         )
+
+
+def runs(ax: Axes, losses: pd.DataFrame, label: str, index: int) -> None:
+    """Training curves: a line a seed of scratch, rings for torchref."""
+    look: Any = {"color": COLOURS[index], "marker": MARKERS[index], "markersize": 4, "linewidth": 1}
+    for seed, run in losses[losses.backend == "scratch"].groupby("seed"):
+        ax.plot(run.step, run.value, label=label if seed == 0 else None, **look)
+    other = losses[losses.backend == "torchref"]
+    ax.plot(other.step, other.value, color=COLOURS[index], **RING)
+
+
+def facets(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str = "measured",
+    panel: str | None = None,
+    colour: str | None = None,
+    title: str = "{}",
+    xlabel: str = "",
+    ylabel: str = "",
+    predicted: bool = True,
+    size: Mapping[str, Any] | None = None,
+    **axis: Any,
+) -> Figure:
+    """A panel for each value of the column ``panel``, titled by ``title``, with a series for each value of ``colour``.
+
+    ``size`` goes to ``panels``, whatever else is given to every axis's ``set``.
+    """
+    names = [""] if panel is None else list(table[panel].unique())
+    colours = [""] if colour is None else list(table[colour].unique())
+    figure, axes = panels([title.format(name) for name in names], **(size or {}))
+    for ax, name in zip(axes, names, strict=True):
+        rows = table if panel is None else table[table[panel] == name]
+        for index, shade in enumerate(colours):
+            series(ax, rows if colour is None else rows[rows[colour] == shade], str(shade), index, x=x, y=y)
+        ax.set(xlabel=xlabel, **axis)
+    axes[0].set_ylabel(ylabel)
+    key(figure, axes, predicted=predicted)
+    return figure
 
 
 def heatmap(

@@ -126,7 +126,7 @@ def render(folder: Path) -> None:
     from experiments.experiment import load
 
     run, tables = read(folder)
-    plots: list[Plot] = load(run["experiment"]).module.figures(tables)
+    plots: list[Plot] = load(run["experiment"]).definition.figures(tables)
     drawn = {plot.name: figures.svg(plot.draw()) for plot in plots}
     for name, text in drawn.items():
         write_text(folder / "figures" / f"{name}.svg", text)

@@ -135,7 +135,7 @@ def show_plan(experiment: Experiment, options: Any, out: Path, running: Running)
     from experiments.store import Store
 
     store = Store(out / "cells", experiment.name)
-    cells = experiment.module.cells(options)
+    cells = experiment.definition.cells(options)
     stored = [not running.fresh and store.path(cell).exists() for cell in cells]
     for cell, held in zip(cells, stored, strict=True):
         print(f"{'stored ' if held else 'to run '} {cell.label}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+AGREED = ["part", "condition", "step", "layer", "quantity", "difference", "relative", "bound", "ratio"]
 ATTEMPTS = 2  # a cell whose worker dies this many times while it runs alone is given up
 
 
@@ -62,7 +63,7 @@ class Result:
         return bool((self.tables["agreement"].ratio <= 1).all())
 
     def plots(self) -> list[Plot]:
-        return self.experiment.module.figures(self.tables)
+        return self.experiment.definition.figures(self.tables)
 
     def figures(self) -> dict[str, Figure]:
         """Every figure of the report, by name, drawn anew."""
@@ -78,7 +79,7 @@ def run(
     """
     from experiments import report
 
-    cells = experiment.module.cells(options)
+    cells = experiment.definition.cells(options)
     with tempfile.TemporaryDirectory() as nowhere:
         store = Store((Path(out) if out is not None else Path(nowhere)) / "cells", experiment.name)
         if out is not None:
@@ -144,7 +145,7 @@ def measure(name: str, number: int, cell: Cell) -> Outcome:
             threadpool_limits(1),
             np.errstate(over="ignore", invalid="ignore"),
         ):  # a network that diverges shows in its rows
-            outcome: Tables | Failure = Experiment(name).module.measure(cell)
+            outcome: Tables | Failure = Experiment(name).definition.measure(cell)
     except InvalidInput:
         raise
     except Exception as error:  # any fault of one cell is that cell's: the others go on
@@ -211,7 +212,8 @@ def _prepare(experiment: Experiment) -> None:
 
     import experiments.figures  # noqa: F401
 
-    for part in ("analysis", "pictures") if hasattr(experiment.module, "__path__") else ():
+    old = hasattr(experiment.module, "__path__") and not hasattr(experiment.module, "PAGES")
+    for part in ("analysis", "pictures") if old else ():
         import_module(f"{experiment.module.__name__}.{part}")
 
 
@@ -231,9 +233,10 @@ def assemble(
     }
     if not done:
         raise InvalidInput(f"every cell failed; the first: {failed[0][0]}: {failed[0][1]}")
-    analysis: Analysis = experiment.module.analyse(joined, options)
+    analysis: Analysis = experiment.definition.analyse(joined, options)
     claims, comparisons = judge(analysis.claims)
     tables = joined | analysis.tables | {"claims": claims, "comparisons": comparisons}
+    tables.setdefault("agreement", pd.DataFrame(columns=AGREED))
     tables["failures"] = pd.DataFrame(failed, columns=["cell", "reason"])
     return Result(experiment, options, tables, analysis.finding(claims), analysis.next_steps, seconds, analysis.printed)
 

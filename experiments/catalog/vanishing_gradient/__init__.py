@@ -8,43 +8,20 @@ connections. And the opposite: gradients that explode, with clipping; and inputs
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from math import log
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require, require_device
+from experiments.experiment import require
 from scratch import activations, initializers
 from scratch.errors import unknown
 
-TRACKED = 60  # steps over which the two implementations' parameters are followed
-STALLS = 30  # layers from which Xavier's scheme is expected to stall with ReLU; at fewer both learn, He sooner
-FEW = 5  # layers; so few need no repair: they learn, or not, whatever becomes of the gradient on its way
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEARNED = 0.9  # of guessing's loss
 LEAST = {"width": 5, "draws": 1000, "seeds": 2, "train_seeds": 2, "race_seeds": 2, "repair_seeds": 2}
-LEARNS = (-1.0, 3.0)  # powers of ten between which the first layer's gradient must lie, as a multiple of the last's
-STUCK = (-4.0, 4.0)  # beyond these nothing is learned; between the two nothing is claimed: it is a matter of patience
-REPAIRS = {  # one thing changed at a time, beginning from "standard" weights; with batch norm weights do not matter
-    "plain": ("standard", "xavier", "he"),
-    "batch norm": ("standard", "he"),
-    "skip": ("standard", "he"),
-    "skip/√L": ("standard", "he"),
-}
-TRAINED = {
-    "plain": ("standard", "he"),
-    "batch norm": ("standard",),
-    "skip": ("standard", "he"),
-    "skip/√L": ("he",),
-}
-
-REPAIRED = {  # what the figures call them: kind and weights
-    "standard weights": ("plain", "standard"),
-    "He's weights": ("plain", "he"),
-    "batch norm": ("batch norm", "standard"),
-    "skip": ("skip", "standard"),
-    "skip, He": ("skip", "he"),
-    "skip/√L, He": ("skip/√L", "he"),
-}
-
-
 @dataclass(frozen=True)
 class Options:
     """Vanishing gradients: from the product of weights to networks that do not train and what repairs them, with the theory."""
@@ -131,86 +108,56 @@ QUICK = Options(
 )
 
 
-def cells(options: Options) -> list[Cell]:
-    """The short ones first: whoever runs them in parallel begins from the end."""
-    from experiments.data import load
-
-    load(options.data, options.dtype)  # both raise here, before any work
-    require_device(options.device, options.dtype)
-    where = {"device": options.device, "dtype": options.dtype}
-    data = where | {"data": options.data}
-    found = [Cell("product", where | {"depth": 20, "draws": options.draws})]
-    found += [Cell("linear", where | {"init": init, "draws": options.draws // 10}) for init in ("lecun", "orthogonal")]
-    found += [
-        Cell("dead", where | {"width": n, "depth": depth, "draws": options.draws})
-        for n, depth in ((2, 3), (3, 5), (5, 20))
-    ]
-    found += [Cell("narrow", where | {"draws": options.draws // 4})]
-    found += [Cell("ratio", data | {"depths": [2, 10, 30], "seeds": options.seeds})]
-    scale = data | {"width": options.wide, "seeds": min(8, options.seeds)}
-    found += [Cell("depth scale", scale | {"sigma_w2": sigma_w2}) for sigma_w2 in (1.3, 2.5)]
-    shared = data | {"width": options.width, "seeds": options.seeds}
-    for depth in sorted(options.depths):
-        for activation in options.activations:
-            found += [
-                Cell("signals", shared | {"depth": depth, "activation": activation, "init": init})
-                for init in options.inits
-            ]
-    trained = data | {"width": options.train_width}
-    for activation in options.activations:
-        found += [
-            Cell(
-                "trajectory",
-                trained | {"activation": activation, "depth": 10, "steps": min(TRACKED, options.train_steps)},
-            )
-        ]
-    # once only what is the same, see the claim, or has the same variance where layers are equally wide
-    same = {"notes": "he", "lecun": "xavier"}
-    inits = [init for init in options.inits if same.get(init) not in options.inits]
-    for depth in sorted(options.train_depths):
-        run = trained | {"depth": depth, "steps": options.train_steps, "seeds": options.train_seeds}
-        found += [
-            Cell("training", run | {"activation": activation, "inits": inits}) for activation in options.activations
-        ]
-    found += repair_cells(options, where)
-    race = trained | {"activation": "relu", "inits": ["xavier", "he"], "seeds": options.race_seeds}
-    found += [Cell("race", race | {"depth": n, "steps": options.race_steps}) for n in sorted(options.race_depths)]
-    return found
+PAGES = ("wide", "products", "born_dead", "depth_scale", "lookalike", "repairs", "who_learns", "exploding", "training", "race", "together")
+NEXT_STEPS = (
+    "`--depths 50 100 --activations tanh --inits lecun orthogonal`: at the edge of chaos signals travel a long way.",
+    "`--width 30`: the finite-width terms grow, and the wide-network theory begins to miss.",
+    "`--dtype float32 --inits small_normal --depths 30 50`: gradients underflow; agreement is in float32's own rounding.",
+    "`--train-depths 60 --repair-steps 300 --activations relu`: at twice the depth batch norm's explosion is squared; does it learn?",
+    "`--activations leakyrelu relu`: a small slope on the other side keeps units from being born dead.",
+)
 
 
-def repair_cells(options: Options, where: dict[str, Any]) -> list[Cell]:
-    """Exploding gradients, inputs that come to look alike, and for each activation one repair at a time, measured and trained."""
-    wide = where | {"width": options.width, "seeds": options.seeds}
-    found = [
-        Cell("exploding", wide | {"factors": [2.0, 4.0], "depths": sorted(options.depths)}),
-        Cell("lookalike", wide | {"seeds": 4 * options.seeds}),
-    ]
-    trained = where | {"data": options.data, "width": options.repair_width}
-    trained |= {"steps": options.repair_steps, "seeds": options.repair_seeds}
-    found += [Cell("clipping", trained | {"seeds": options.seeds})]
-    each = [(activation, kind) for activation in options.activations for kind in REPAIRS]
-    for activation, kind in each:
-        settings = {"kind": kind, "activation": activation, "inits": list(REPAIRS[kind])}
-        found += [Cell("repairs", wide | settings | {"depth": max(options.depths)})]
-    for activation, kind in each if max(options.train_depths) > FEW else []:
-        settings = {"kind": kind, "activation": activation, "inits": list(TRAINED[kind])}
-        found += [Cell("mended", trained | settings | {"depth": max(options.train_depths)})]
-    return found
+def finding(claims: pd.DataFrame, ratios: pd.DataFrame | None = None, mended: pd.DataFrame | None = None) -> str:
+    """What happens without repair, what repairs it, and the verdict: a sentence each."""
+    verdict = f"{repaired_in_words(mended)}{(claims.verdict == 'holds').sum()} of {len(claims)} claims hold in both implementations."
+    power: dict[tuple[str, str], float] = {}
+    if ratios is not None:
+        deepest = ratios[(ratios.depth == ratios.depth.max()) & (ratios.backend == "scratch")]
+        power = {(r.activation, r.init): r.measured / (2 * log(10)) for r in deepest.itertuples()}
+    if not power:
+        return (
+            "There is no first hidden layer to compare with a last: the networks are too shallow, or their gradients "
+            f"underflow. {verdict}"
+        )
+    low, flat = min(power, key=power.__getitem__), min(power, key=lambda name: abs(power[name]))
+    theory = claims.verdict[claims.claim.str.startswith("mean field")]
+    predicted = ", and theory predicts its size" if len(theory) and (theory == "holds").all() else ""
+    other = "" if flat == low else f", and {flat[0]} with {flat[1]} weights {times(power[flat])}"
+    return (
+        f"In a network of {deepest.depth.iloc[0]} hidden layers, {low[0]} with {low[1]} weights hands the first layer "
+        f"{times(power[low])} the gradient of the last{other}: a product of as many factors as there are "
+        f"layers{predicted}. {verdict}"
+    )
 
 
-def measure(cell: Cell) -> Tables:
-    from experiments.catalog.vanishing_gradient.parts import PARTS
+def repaired_in_words(mended: pd.DataFrame | None) -> str:
+    """How many of the repairs train, and whether the gradient at the start foretold which; nothing where there is one fate only."""
+    if mended is None:
+        return ""
+    known = mended[mended.learns.notna() & (mended.backend == "scratch")]
+    if set(known.learns) != {0.0, 1.0}:
+        return ""
+    learned = known.lowest < LEARNED * known.guessing
+    changed, right = known.init != "standard", int((learned == (known.learns == 1)).sum())
+    return (
+        f"Changing one thing at a time, {(learned & changed).sum()} of {changed.sum()} repairs of {known.depth.max()} layers learn in "
+        f"{known.steps.max()} steps, and theory foretells the fate of {right} of {len(known)} networks from the first gradient: batch "
+        "norm and skip connections serve every activation, other weights only some, and what explodes too far learns nothing either. "
+    )
 
-    return PARTS[cell.part](**cell.settings)
 
-
-def analyse(tables: Tables, options: Options) -> Analysis:
-    from experiments.catalog.vanishing_gradient.analysis import analyse
-
-    return analyse(tables, options)
-
-
-def figures(tables: Tables) -> list[Plot]:
-    from experiments.catalog.vanishing_gradient.pictures import figures
-
-    return figures(tables)
+def times(power: float) -> str:
+    """10^power in words that can be read aloud."""
+    superscript = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return f"{10**power:.2g} times" if abs(power) < 3 else f"10{f'{power:.0f}'.translate(superscript)} times"

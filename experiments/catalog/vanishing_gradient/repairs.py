@@ -1,34 +1,46 @@
-"""Repaired networks, measured: their gradients before training, and whether they train. And exploding ones, with clipping."""
+"""What repairs it?
+
+One thing changed at a time: other weights, batch norm, skip connections. Theory predicts the gradient at every layer before training.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from experiments import probes
+from experiments import probes, theory
 from experiments.catalog.vanishing_gradient import repair_laws
-from experiments.catalog.vanishing_gradient.common import EXAMPLES, compared, gaussian, hidden, joined, looks
-from experiments.data import load
-from experiments.experiment import Backend, Tables, backends
-from experiments.randomness import batches, generator, stack
-from scratch import activations, initializers, metrics
+from experiments.catalog.vanishing_gradient.shared import EXAMPLES, FINITE_WIDTH, hidden
+from experiments.figures import key, panels, series
+from experiments.lab import Claim, Lab, cells, claims, compare, figure, over_seeds, table
+from experiments.randomness import generator, stack
+from scratch import activations, initializers
 from scratch.contract import Batch, Job, Snapshot
-from scratch.initializers import Scheme
 from scratch.layers import Array, Dense, Layer, Residual
-from scratch.losses import CrossEntropy, InnerProduct
+from scratch.losses import InnerProduct
 from scratch.network import Network, Parameters
 from scratch.normalization import BatchNorm
-from scratch.optimizers import SGD, ClipNorm
 
-BATCH = 60
-OPTIMIZER = SGD(0.01, momentum=0.9)
 TINY = 1e-30  # an ε of batch norm that is nothing beside any variance here
-EXPLODING = 10  # hidden layers of the ReLU networks whose training explodes
-FACTOR = 4.0  # times He's variance
-LIMIT = 3.0  # to which their gradient's norm is clipped
+LN_100 = 2 * np.log(10)  # from the natural logarithm of a square to the power of ten
+BASIS = f"Wide-network law, open by {FINITE_WIDTH}/n for each layer's share that went through weights; Student's t over seeds."
+REPAIRS = {  # one thing changed at a time, beginning from "standard" weights; with batch norm weights do not matter
+    "plain": ("standard", "xavier", "he"),
+    "batch norm": ("standard", "he"),
+    "skip": ("standard", "he"),
+    "skip/√L": ("standard", "he"),
+}
+NAMES = {  # what the figures call them: kind and weights
+    "standard weights": ("plain", "standard"),
+    "He's weights": ("plain", "he"),
+    "batch norm": ("batch norm", "standard"),
+    "skip": ("skip", "standard"),
+    "skip, He": ("skip", "he"),
+    "skip/√L, He": ("skip/√L", "he"),
+}
 
 
 def body(kind: str, activation: Layer, width: int, depth: int, norm: BatchNorm) -> tuple[Layer, ...]:
@@ -45,12 +57,22 @@ def damped(parameters: Parameters, factor: float) -> Parameters:
     return tuple({name: a * factor if name == "1.W" else a for name, a in named.items()} for named in parameters)
 
 
-# --- before training -------------------------------------------------------------------------------------------------------
+def of_init(kind: str, activation: str, init: str, depth: int, batch: int) -> tuple[Array, Array]:
+    """``repair_laws.gradient`` for an init scheme by its name."""
+    chosen = activations.by_name()[activation]()
+    return repair_laws.gradient(kind, chosen, theory.VARIANCES[init](1, 1), depth, batch)
 
 
-def repairs(
-    *, kind: str, activation: str, inits: Sequence[str], depth: int, width: int, seeds: int, device: str, dtype: str
-) -> Tables:
+@cells(
+    lambda options: [
+        {"kind": kind, "activation": activation, "depth": max(options.depths)}
+        for activation in options.activations
+        for kind in REPAIRS
+    ]
+)
+def repaired_stacks(
+    lab: Lab, kind: str, activation: str, depth: int, width: int, seeds: int, dtype: str
+) -> pd.DataFrame:
     """log ‖∂J/∂z_l‖²/‖∂J/∂z_L‖² at every hidden layer l; z is what a Dense layer gives, or the sum after a skip connection.
 
     Inputs are at right angles to each other and of length √width, or with batch norm of the length that lets layer 1 be like
@@ -62,14 +84,19 @@ def repairs(
         x = x * np.sqrt(repair_laws.batch_norm(chosen, examples)[1])
     upstream = generator(0, "upstream").standard_normal((width, examples))
     layers = body(kind, chosen, width, depth, BatchNorm(TINY, affine=False))
-    schemes = [initializers.by_name()[init] for init in inits]
+    schemes = [initializers.by_name()[init] for init in REPAIRS[kind]]
     parameters = damped(stack(Network(layers, width), schemes, seeds, dtype), repair_laws.scale(kind, depth))
     job = Job(layers, InnerProduct(), parameters, Batch(x.astype(dtype), upstream.astype(dtype)))
-    shots = {name: backend.snapshot(job) for name, backend in backends(device).items()}
-    named = {"kind": kind, "activation": activation, "depth": depth, "examples": examples}
-    rows = [sizes(job, shot, inits).assign(backend=name, **named) for name, shot in shots.items()]
-    condition = f"{activation}, {kind}, depth {depth}"
-    return joined([{"repaired": frame} for frame in rows] + [compared(job, shots, "repairs", condition)])
+    shots = lab.look(job, f"{activation}, {kind}, depth {depth}")
+    return pd.concat(
+        [
+            sizes(job, shot, REPAIRS[kind]).assign(
+                backend=name, kind=kind, activation=activation, depth=depth, examples=examples
+            )
+            for name, shot in shots.items()
+        ],
+        ignore_index=True,
+    )
 
 
 def sizes(job: Job, shot: Snapshot, inits: Sequence[str]) -> pd.DataFrame:
@@ -79,103 +106,92 @@ def sizes(job: Job, shot: Snapshot, inits: Sequence[str]) -> pd.DataFrame:
     normal = rms > np.finfo(job.data.x.dtype).tiny
     logs = 2 * np.log(np.where(normal, rms, np.nan) / rms[-1])
     frame = probes.rows(logs, {"layer": range(1, len(at) + 1), "init": inits, "seed": range(logs.shape[-1])})
-    grouped = frame.groupby(["init", "layer"], sort=False).value
-    return pd.DataFrame(
-        {"measured": grouped.mean(), "standard_error": grouped.sem(), "seeds": grouped.count()}
-    ).reset_index()
+    return over_seeds(frame, ["init", "layer"]).drop(columns="dof")
 
 
-# --- training --------------------------------------------------------------------------------------------------------------
+@table
+def repaired(repaired_stacks: pd.DataFrame, width: int) -> pd.DataFrame:
+    """The table with the prediction at every layer, what finite width leaves open, and the predictions that are to fail."""
+    key = ["kind", "activation", "init", "depth", "examples"]
+    found = []
+    for (kind, activation, init, depth, examples), group in repaired_stacks.groupby(key, sort=False):
+        at = group.layer.to_numpy() - 1
+        logs, shares = of_init(kind, activation, init, depth, examples)
+        wrong = control(kind, activation, init, depth, examples)
+        found.append(
+            group.assign(predicted=logs[at], allowance=FINITE_WIDTH / width * shares[at], control_predicted=wrong[at])
+        )
+    return pd.concat(found, ignore_index=True)
 
 
-def mended(
-    *,
-    kind: str,
-    activation: str,
-    inits: Sequence[str],
-    depth: int,
-    width: int,
-    steps: int,
-    seeds: int,
-    data: str,
-    device: str,
-    dtype: str,
-) -> Tables:
-    """Test loss and accuracy of repaired networks of ``depth`` layers; each repair sees the same batches."""
-    held, chosen = load(data, dtype), activations.by_name()[activation]()
-    layers = (*body(kind, chosen, width, depth - 1, BatchNorm()), Dense(held.classes))
-    schemes = [initializers.by_name()[init] for init in inits]
-    job = classifying(layers, schemes, steps, seeds, data, dtype, alpha=repair_laws.scale(kind, depth - 1))
-    names = [init if kind == "plain" else f"{init}, {kind}" for init in inits]
-    return {"training": followed(job, names, "repairs", activation, depth, device)}
+def control(kind: str, activation: str, init: str, depth: int, examples: int) -> Array:
+    """Prediction without the repair: standard weights; a gradient that is kept; no skip; a skip that is not scaled."""
+    match kind:
+        case "plain":
+            return of_init("plain", activation, "standard", depth, examples)[0]
+        case "batch norm":
+            return np.zeros(depth)
+        case "skip":
+            return of_init("plain", activation, init, depth, examples)[0]
+        case _:
+            return of_init("skip", activation, init, depth, examples)[0]
 
 
-def clipping(*, width: int, steps: int, seeds: int, data: str, device: str, dtype: str) -> Tables:
-    """ReLU networks with He's variance and with FACTOR times it, each as it is and with its gradient clipped."""
-    layers = (*hidden(activations.ReLU(), width, EXPLODING), Dense(load(data, dtype).classes))
-    schemes = [gaussian(2.0), gaussian(2.0 * FACTOR)]
-    job = classifying(layers, schemes, steps, seeds, data, dtype)
-    found: list[Tables] = []
-    for clip, said in ((None, ""), (ClipNorm(LIMIT), ", clipped")):
-        names = [f"{name}{said}" for name in ("he", f"{FACTOR:g} × he")]
-        clipped = replace(job, clip=clip)
-        table = followed(clipped, names, "exploding", "relu", EXPLODING + 1, device)
-        first = [first_step(clipped, backend, names).assign(backend=n) for n, backend in backends(device).items()]
-        found += [{"training": table}, *({"first_steps": frame} for frame in first)]
-    return joined(found)
+SAID = {  # of each kind of repair: name, statement, source, control
+    "plain": (
+        "repair: weights",
+        "Xavier's and He's weights repair what their slope allows: the first layer's squared gradient is Π σ_w² E φ′² times the "
+        "last's, near 1 for ReLU with He's and tanh with Xavier's weights, but not for sigmoid with either.",
+        "Schoenholz 2017",
+        "the standard weights' prediction",
+    ),
+    "batch norm": (
+        "repair: batch norm",
+        "Batch norm repairs every activation, whatever the weights, at a price: the squared gradient explodes by a factor a layer.",
+        "Yang 2019, Theorem 8, derived here for any activation",
+        "a gradient that is kept as it is (log 0)",
+    ),
+    "skip": (
+        "repair: skip",
+        "A skip connection h + Wφ(h) adds 1 to every factor: the squared gradient never vanishes, and grows by 1 + χ a block.",
+        "Yang & Schoenholz 2017; He 2016",
+        "the same blocks without their skip: χ a block",
+    ),
+    "skip/√L": (
+        "repair: scaled skip",
+        "Branches scaled by 1/√L keep the gradient at every depth: factors 1 + χ/L, at most e^χ together (ReLU, He: below e).",
+        "Hanin & Rolnick 2018; derived: (1 + 1/L)^(L−1) < e",
+        "branches that are not scaled: 1 + χ a block",
+    ),
+}
 
 
-def classifying(
-    layers: tuple[Layer, ...],
-    schemes: Sequence[Scheme],
-    steps: int,
-    seeds: int,
-    data: str,
-    dtype: str,
-    *,
-    looked_at: int = 10,
-    alpha: float = 1.0,
-) -> Job:
-    """A stack (schemes, seeds) to be trained; the members of one seed see the same batches."""
-    held = load(data, dtype)
-    parameters = damped(stack(Network(layers, held.features), schemes, seeds, dtype), alpha)
-    examples = held.train.x.shape[1]
-    order = np.stack([batches(seed, examples, min(BATCH, examples), steps + 1) for seed in range(seeds)], axis=1)
-    order = np.repeat(order[:, None], len(schemes), axis=1)
-    snapshots = looks(steps, looked_at)
-    return Job(layers, CrossEntropy(), parameters, held.train, order, OPTIMIZER, snapshots, {"test": held.test})
+@claims
+def of_repairs(repaired: pd.DataFrame) -> Iterator[Claim]:
+    """One for each kind of repair, over activations and weights: the first layer's squared gradient against the last's."""
+    rows = repaired[(repaired.layer == 1) & (repaired.depth > 1) & (repaired.seeds > 1)]
+    rows = rows[(rows.kind != "plain") | (rows.init != "standard")]
+    for kind, (name, statement, source, wrong) in SAID.items():
+        one = rows[rows.kind == kind]
+        compared = compare(one, "{activation}, {init}, {kind}, depth {depth}", dof=one.seeds - 1)
+        yield Claim(name, statement, source, BASIS, wrong, compared)
 
 
-def followed(job: Job, names: Sequence[str], part: str, activation: str, depth: int, device: str) -> pd.DataFrame:
-    """Loss and accuracy on the test set at every look; a loss that is not a number is infinite, its network at chance."""
-    labels = job.evaluate["test"].y
-    rows: list[pd.DataFrame] = []
-    axes = {"quantity": ["loss", "accuracy"], "step": job.snapshots, "init": names, "seed": range(job.leading[-1])}
-    for name, backend in backends(device).items():
-        seen = [scored(shot.scores["test"], labels) for shot in backend.train(job)]
-        by_quantity = np.stack([np.stack(both) for both in seen], axis=1)  # (quantities, steps, inits, seeds)
-        rows.append(probes.rows(by_quantity, axes, part=part, backend=name, activation=activation, depth=depth))
-    return pd.concat(rows, ignore_index=True)
-
-
-def scored(output: Array, labels: Array) -> tuple[Array, Array]:
-    loss = CrossEntropy()(output, labels)[0]
-    return np.where(np.isnan(loss), np.inf, loss), metrics.accuracy(output, labels)
-
-
-def first_step(job: Job, backend: Backend, names: Sequence[str]) -> pd.DataFrame:
-    """How far the first update moves θ, what it should be, and what rounding may do to it, for each network.
-
-    The step is η·‖g‖ without clipping, η·limit·‖g‖/(‖g‖ + 10⁻⁶) where the norm exceeds the limit.
+@figure("What repairs it")
+def repairs(repaired: pd.DataFrame) -> Figure:
+    """One thing changed at a time, beginning from the standard weights of 2010: the gradient at every hidden layer, relative to
+    the last one's. Lines that leave the panel below have vanished. Batch norm and skip connections repair every activation,
+    other weights only where the activation's slope allows it. The price of batch norm is a mild explosion, that of plain skip
+    connections with He's weights a strong one; branches scaled by 1/√L cost next to nothing.
     """
-    assert job.batches is not None
-    begin, after = backend.train(replace(job, batches=job.batches[:2], snapshots=(0, 1), evaluate={}))
-    flat = [job.network.flatten(p) for p in (begin.parameters, after.parameters, begin.gradients)]
-    theta, moved, gradient = (a.astype(np.float64) for a in flat)
-    size, rate = np.linalg.norm(gradient, axis=-1), float(OPTIMIZER.base)
-    unit = np.finfo(job.data.x.dtype).eps / 2
-    rounding = unit * (np.linalg.norm(theta, axis=-1) / (rate * LIMIT) + np.sqrt(gradient.shape[-1]))
-    columns = {"gradient": size, "measured": np.linalg.norm(moved - theta, axis=-1) / (rate * LIMIT),
-               "predicted": size / (size + 1e-6), "standard_error": rounding}  # fmt: skip
-    frame = pd.DataFrame({"init": np.repeat(names, size.shape[-1]), "seed": list(range(size.shape[-1])) * len(names)})
-    return frame.assign(**{name: values.reshape(-1) for name, values in columns.items()})
+    names = list(repaired.activation.unique())
+    figure, axes = panels([f"{name}, {repaired.depth.max()} hidden layers" for name in names])
+    powers = repaired.assign(**{c: repaired[c] / LN_100 for c in ("measured", "predicted", "standard_error")})
+    for ax, activation in zip(axes, names, strict=True):
+        for index, (label, (kind, init)) in enumerate(NAMES.items()):
+            one = powers[(powers.activation == activation) & (powers.kind == kind) & (powers.init == init)]
+            series(ax, one[one.measured > -7], label, index, x="layer")
+        ax.set(xlabel="layer (1 is next to the input)", ylim=(-7, 5))
+    axes[0].set_ylabel("log₁₀ of ‖∂J/∂z‖ rel. to the last layer's")
+    key(figure, axes)
+    return figure

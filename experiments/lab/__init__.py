@@ -1,0 +1,8 @@
+"""The vocabulary of a page."""
+
+from experiments.claims import Claim
+from experiments.lab.bench import Lab, Shots, looks
+from experiments.lab.frames import compare, over_seeds, stacked
+from experiments.lab.page import cells, claims, figure, table
+
+__all__ = ["Claim", "Lab", "Shots", "cells", "claims", "compare", "figure", "looks", "over_seeds", "stacked", "table"]
