@@ -280,7 +280,7 @@ class Categorical(Loss):
         weights = w * hits
         count = weights.sum((-2, -1), keepdims=True)
         if self.reduction == "mean":
-            np.copyto(weights, np.nan, where=hits & (count == 0))  # w/D is 0/0, and an example without weight has no share
+            np.copyto(weights, np.nan, where=hits & (count == 0))  # their shares w/D are 0/0
         share = w * (y != self.ignore_index)[..., None, :] * (smoothing / classes)
         return weights * (1 - smoothing) + share, count
 
