@@ -63,6 +63,11 @@ def gelu_far() -> Both:
     return joined(*(slope(s.GELU("tanh"), z, 1.0) for z in (1e200, -1e200)))
 
 
+def squared() -> Both:
+    """``SquaredError``: the gradient 2(z − y)/k overflows where 2(z − y) does. Of two outputs of 1.5e308, y = 0."""
+    return column(s.SquaredError(), [1.5e308, 1.5e308], [0.0, 0.0], 1)
+
+
 def absolute() -> Both:
     """``AbsoluteError`` where an output is NaN: its gradient is NaN too."""
     return column(s.AbsoluteError(), [math.nan], [0.0], 1)
@@ -71,6 +76,16 @@ def absolute() -> Both:
 def sure_and_wrong() -> Both:
     """``BinaryCrossEntropy`` at z = −∞ with y = 1 costs ∞."""
     return column(s.BinaryCrossEntropy(), [-math.inf], [1.0])
+
+
+def stacked() -> Both:
+    """Its gradient there, in a stack: PyTorch's has another formula under vmap."""
+    loss, z = s.BinaryCrossEntropy(), torch.full((1, 1, 1), -math.inf, requires_grad=True)
+
+    def theirs() -> torch.Tensor:
+        return torch.autograd.grad(torch.func.vmap(losses.twin(loss))(z, torch.ones(1, 1, 1)).sum(), z)[0]
+
+    return both(lambda: loss(np.full((1, 1, 1), -math.inf), np.ones((1, 1)))[1], theirs)
 
 
 def weighed() -> Both:
@@ -144,6 +159,17 @@ def _float32(layer: Layer, x: np.ndarray) -> Both:
 
 EXTREME: tuple[Callable[[], Both], ...] = (
     *(rmsprop, gelu, gelu_far, softplus, infinite, unknown, option_beyond_float32),
-    *(absolute, sure_and_wrong, weighed, probabilities, not_a_probability, impossible, likely, smoothed),
+    *(
+        squared,
+        absolute,
+        sure_and_wrong,
+        stacked,
+        weighed,
+        probabilities,
+        not_a_probability,
+        impossible,
+        likely,
+        smoothed,
+    ),
     *(constant_unit, constant_example, rounded_mean, clipped_alone),
 )
