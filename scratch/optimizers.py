@@ -7,7 +7,7 @@ biases too; it is added to the gradient (g + λθ) everywhere but in AdamW. Prod
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf, sqrt
+from math import frexp, inf, sqrt
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -167,7 +167,9 @@ class RMSProp(Optimizer):
     def _variance(self, gradient: Array, memory: Memory) -> Array:
         mean, room = memory["mean"], memory["step"]
         _average(mean, gradient, self.decay, room)
-        np.subtract(memory["square"], np.multiply(mean, mean, out=room), out=room)
+        np.multiply(mean, mean, out=room)
+        np.minimum(room, np.finfo(room.dtype).max, out=room)  # an s that overflows stays ∞, where ∞ − ∞ would be NaN
+        np.subtract(memory["square"], room, out=room)
         return np.maximum(room, 0, out=room)
 
 
@@ -256,14 +258,22 @@ def _quotient(gradient: Array, square: Array, eps: float, room: Array) -> Array:
 
 
 def _average(mean: Array, new: Array, decay: float, room: Array) -> None:
+    """mean ← decay·mean + (1 − decay)·new, from that of the two which weighs more: what outweighs the other must not cancel."""
     np.subtract(new, mean, out=room)
-    room *= 1 - decay
-    mean += room
+    if decay > 0.5:
+        room *= 1 - decay
+        mean += room
+    else:
+        room *= decay
+        np.subtract(new, room, out=mean)
 
 
 def _average_square(square: Array, new: Array, decay: float, room: Array) -> None:
-    np.multiply(new, new, out=room)
-    room *= 1 - decay
+    """square ← decay·square + (1 − decay)·new²; new² may overflow where the product does not, so a power of two goes ahead."""
+    share, exponent = frexp(1 - decay)
+    np.multiply(new, 2.0 ** (exponent - 1), out=room)
+    room *= new
+    room *= 2 * share
     square *= decay
     square += room
 

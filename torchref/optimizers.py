@@ -71,7 +71,7 @@ def _common(optimizer: optimizers.Optimizer) -> dict[str, Any]:
 
 
 def _moments(optimizer: optimizers.Moments) -> dict[str, Any]:
-    return {"betas": optimizer.betas, "eps": optimizer.eps, "amsgrad": optimizer.amsgrad}
+    return {"betas": tuple(map(float, optimizer.betas)), "eps": optimizer.eps, "amsgrad": optimizer.amsgrad}
 
 
 @singledispatch
