@@ -12,7 +12,8 @@ from scratch.errors import InvalidInput
 
 def check_file(path: Path) -> None:
     """Raises InvalidInput, at once, unless ``path`` is a regular file that can be read: a pipe or a device may never end."""
-    shown = str(path) if len(str(path)) <= 250 else f"{str(path)[:60]}… ({len(str(path))} characters)"
+    shown = repr(str(path))[1:-1]  # a name may hold a line break
+    shown = shown if len(shown) <= 250 else f"{shown[:60]}… ({len(shown)} characters)"
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
