@@ -182,6 +182,12 @@ def test_labels_are_mapped_to_classes_and_it_is_said(tmp_path, plain, kind):
     same(data.load(tmp_path / "data.npz"), plain, called)
 
 
+def test_a_hash_in_a_word_is_no_comment(tmp_path):
+    """C #1 and C #2, which would be one class."""
+    path = written(tmp_path, text(rows(labels=np.array(["C#", "C #1", "C #2"])[Y])))
+    assert data.load(path).labels == ("C #1", "C #2", "C#")
+
+
 def test_signs_are_two_classes(tmp_path):
     """−1 and 1 as support vector machines have them; + and − as words."""
     for labels, called in ((2 * (Y > 0) - 1, ("-1", "1")), (np.where(Y > 0, "-", "+"), ("+", "-"))):
@@ -369,6 +375,7 @@ WRONG = {
     "no labels": (lambda: data.load(X), "needs its labels"),
     "labels twice": (lambda: data.load(FRAME, label="age", labels=Y), "either the labels"),
     "labels of another length": (lambda: data.load(X, labels=Y[:-1]), r"got X \(3, 20\), Y \(19,\)"),
+    "labels ragged": (lambda: data.load(X, labels=[[1], [2, 3]]), "lists of different lengths"),
     "labels one hot": (lambda: data.load(X, labels=np.eye(3)[Y]), "argmax"),
     "labels in a column": (lambda: data.load(X, labels=Y[:, None]), "ravel"),
     "labels NaN": (lambda: data.load(X, labels=np.where(Y > 0, np.nan, Y)), "found nan"),

@@ -81,7 +81,10 @@ def columns(x: Array, y: Array, rows: bool) -> tuple[Array, Array]:
 
 def one_each(labels: Any) -> Array:
     """Labels as an array (examples)."""
-    y = np.asarray(labels)
+    try:
+        y = np.asarray(labels)
+    except ValueError:
+        raise InvalidInput("Y must be (examples), got lists of different lengths") from None
     if y.ndim != 1:
         hint = ": give the class of each example, y.argmax(…)" if y.ndim == 2 and 1 not in y.shape else ": y.ravel()"
         raise InvalidInput(f"Y must be (examples), got {y.shape}{hint if y.ndim else ''}")

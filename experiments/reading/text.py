@@ -26,7 +26,8 @@ SAMPLE = 100  # lines that are looked at to tell the separator
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*|,\d+)?|[.,]\d+)([eE][-+]?\d+)?")
 UNKNOWN = ("", "na", "n/a", "#n/a", "nan", "nat", "null", "?")  # of a label in words
 MISSING = (*UNKNOWN, "none", "-")  # of a number
-COMMENT = re.compile(r"^\s*#(?!N/A|VALUE!|REF!|DIV/0!|NUM!|NAME\?|NULL!).*| #[^\"]*$")  # these are cells of Excel's
+COMMENT = re.compile(r"\s*#(?!N/A|VALUE!|REF!|DIV/0!|NUM!|NAME\?|NULL!).*")  # those are cells of Excel's
+BEHIND = re.compile(r"([-+\d.,;eE\s]*\d\.?)\s+#.*")  # a comment behind numbers; behind a word it may be part of it
 SPREADSHEET = re.compile(r'"?sep=.?"?\s*$')  # a first line that tells a spreadsheet the separator
 INFINITE = ("inf", "infinity")
 
@@ -34,7 +35,7 @@ INFINITE = ("inf", "infinity")
 def table(path: Path, label: Column) -> Held:
     """The table in a file. Raises InvalidInput that names the line, counted from 1, and the column."""
     lines = list(io.StringIO(_decoded(path), newline=None))
-    lines = [COMMENT.sub("", line.rstrip("\n")) + "\n" if "#" in line else line for line in lines]
+    lines = [_bare(line) if "#" in line else line for line in lines]
     if SPREADSHEET.match(lines[0] if lines else ""):
         lines[0] = "\n"
     separator = _separator(lines)
@@ -89,6 +90,12 @@ def _decoded(path: Path) -> str:
     if "\0" in text:
         raise InvalidInput(f"line {text.count(chr(10), 0, text.index(chr(0))) + 1} holds a zero byte: it is no text")
     return text
+
+
+def _bare(line: str) -> str:
+    """A line without its comment: it stays a line, so that those below it keep their numbers."""
+    behind = BEHIND.fullmatch(line.rstrip("\n"))
+    return "\n" if COMMENT.match(line) else f"{behind[1]}\n" if behind else line
 
 
 def _records(lines: Sequence[str], separator: str) -> Iterator[tuple[int, list[str]]]:
