@@ -130,7 +130,9 @@ def _dataset(stem: str, held: Held, dtype: str, name: str = "data") -> Dataset:
         raise InvalidInput(f"{name}: {error}") from None
     notes = [f"{name}: {note}" for note in held.notes]
     if called != tuple(map(str, range(len(called)))):
-        shown = ", ".join(f"{' '.join(word.split())} → {k}" for k, word in enumerate(called[:8])) + (", …" if len(called) > 8 else "")
+        shown = ", ".join(f"{' '.join(word.split())} → {k}" for k, word in enumerate(called[:8])) + (
+            ", …" if len(called) > 8 else ""
+        )
         notes.append(f"{name}: the labels are taken as classes: {shown}")
     return Dataset(stem, len(called), Batch(x[:, train], y[train]), Batch(x[:, test], y[test]), called, tuple(notes))
 

@@ -15,6 +15,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from experiments import data
+from experiments.catalog.vanishing_gradient import exact
 from experiments.experiment import DataOptions, load, names
 from experiments.reading import arrays as array_files
 from experiments.reading import text as text_files
@@ -440,11 +441,11 @@ def test_files_that_never_end_or_burst_are_refused_at_once(tmp_path, capsys, mon
     names = ["pipe.csv", "zeros.csv", "loop.csv", "folder.csv", "bomb.npz", "bomb.csv.gz", "long.csv", "long.npy", "lying.npy",
              "packed.csv.gz", "cut.csv.gz", "n" * 300 + ".csv", "nowhere.csv", "zero\0byte.csv", "line\nbreak.csv"]  # fmt: skip
     for name in names:
-        started = time.perf_counter()
+        started = time.process_time()  # of this process alone: others may keep the machine busy
         assert main(["vanishing_gradient", "--data", name, "--dry-run"]) == 2, name
         out, err = capsys.readouterr()
         assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and len(err) < 250, err
-        assert repr(name[:50])[1:-1] in err and time.perf_counter() - started < 2, name
+        assert repr(name[:50])[1:-1] in err and time.process_time() - started < 2, name
 
 
 def test_the_guards_say_what_they_expected(tmp_path):
@@ -563,6 +564,15 @@ def test_another_label_is_another_cell_and_another_file_too(tmp_path):
         cells = experiment.module.cells(experiment.options(quick=True, data=str(path), label=label))
         keys.append({Store(tmp_path, "x").path(cell).name for cell in cells if "data" in cell.settings})
     assert not keys[0] & keys[1] and not keys[1] & keys[2]
+
+
+def test_an_example_at_the_mean_is_no_fault(monkeypatch):
+    """Zero in every feature: scaled to the fixed point it would be NaN."""
+    x = np.random.default_rng(0).normal(size=(3, 6))
+    x[:, 2] = 0
+    monkeypatch.setattr(exact, "first_examples", lambda data, dtype: Batch(x, np.zeros(6, int)))
+    found = exact.depth_scale(sigma_w2=1.3, width=20, seeds=2, data="", device="cpu", dtype="float64")["laws"]
+    assert np.isfinite(found.measured).all()
 
 
 @pytest.mark.experiments

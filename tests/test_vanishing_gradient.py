@@ -11,7 +11,7 @@ import pytest
 from experiments import data, store, theory
 from experiments.catalog.vanishing_gradient import TRAINED as TRAINED_KINDS
 from experiments.catalog.vanishing_gradient import laws as law_table
-from experiments.catalog.vanishing_gradient import exact, repair_claims, repair_laws, repairs, training_claims
+from experiments.catalog.vanishing_gradient import repair_claims, repair_laws, repairs, training_claims
 from experiments.catalog.vanishing_gradient.common import gaussian
 from experiments.claims import judge
 from experiments.experiment import backends, load
@@ -344,15 +344,6 @@ def test_data_is_the_same_every_time(name):
     second, single = data.load(name), data.load(name, "float32")
     assert first.train.x.tobytes() == second.train.x.tobytes() and first.test.y.tobytes() == second.test.y.tobytes()
     assert single.train.x.dtype == np.float32 and np.allclose(single.train.x, first.train.x, atol=1e-5)
-
-
-def test_an_example_at_the_mean_is_no_fault(monkeypatch):
-    """Zero in every feature: scaled to the fixed point it would be NaN."""
-    x = np.random.default_rng(0).normal(size=(3, 6))
-    x[:, 2] = 0
-    monkeypatch.setattr(exact, "first_examples", lambda data, dtype: Batch(x, np.zeros(6, int)))
-    found = exact.depth_scale(sigma_w2=1.3, width=20, seeds=2, data="", device="cpu", dtype="float64")["laws"]
-    assert np.isfinite(found.measured).all()
 
 
 # --- the committed results -------------------------------------------------------------------------------------------------
