@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
+from tyro.conf import arg
 
 from scratch.contract import Job, Snapshot
 from scratch.errors import InvalidInput, unknown
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from experiments.claims import Claim
+    from experiments.data import Dataset
     from experiments.sweep import Result
 
 Tables = dict[str, "pd.DataFrame"]
@@ -45,6 +47,32 @@ class Cell:
     def label(self) -> str:
         shown = [f"{k}={v}" for k, v in self.settings.items() if k not in ("device", "dtype", "data")]
         return " ".join([self.part, *shown])
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The options of an experiment on a data set of the user's choice: its own options inherit them."""
+
+    data: Annotated[
+        str,
+        arg(help="digits, breast_cancer, wine, iris, or a file of your own: FILE.csv .tsv .txt (also .gz) .npz .npy"),
+    ] = "digits"
+    label: Annotated[
+        str, arg(help="the column of your file that holds the labels, by name or by number from 1 (default: the last)")
+    ] = ""
+
+    @property
+    def source(self) -> str:
+        """What the settings of a cell hold, and ``data.load`` takes."""
+        from experiments.data import with_label
+
+        return with_label(self.data, self.label)
+
+    def dataset(self) -> Dataset:
+        """Raises InvalidInput, before any work, for whatever is wrong with it."""
+        from experiments.data import load
+
+        return load(self.source, getattr(self, "dtype", "float64"))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
 
-from experiments.experiment import Experiment, load, names
+from experiments.experiment import DataOptions, Experiment, load, names
 from scratch.errors import InvalidInput, unknown
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ def dispatch(arguments: list[str]) -> int:
     if running.jobs < 0:
         raise InvalidInput(f"--jobs: expected 0 or more, got {running.jobs}")
     out = Path(running.out or Path("results", *(["quick"] if running.quick else []), experiment.name))
+    if isinstance(options, DataOptions):
+        for note in options.dataset().notes:
+            print(note, file=sys.stderr)
     return show_plan(experiment, options, out, running) if running.dry_run else run(experiment, options, out, running)
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.data import parts
 from scratch.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/agreement.py", "experiments/data.py", "experiments/probes.py",
-            "experiments/randomness.py", "experiments/theory.py", "experiments/witnesses.py")  # fmt: skip
+            "experiments/randomness.py", "experiments/reading/*.py", "experiments/theory.py", "experiments/witnesses.py")  # fmt: skip
 
 # of an experiment's folder: what only makes something of the tables, and every file with claims in its name
 DERIVING = ("__init__.py", "analysis.py", "pictures.py")
@@ -32,7 +33,7 @@ class Store:
         self.folder, self.experiment = folder, experiment
 
     def path(self, cell: Cell) -> Path:
-        data = Path(str(cell.settings.get("data", "")))
+        data = Path(parts(str(cell.settings.get("data", "")))[0])
         content = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None  # a file may change
         key = [cell.part, dict(cell.settings), content, code_version(self.experiment)]
         definition = json.dumps(key, sort_keys=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -30,21 +31,32 @@ class Batch:
 
     def __post_init__(self) -> None:
         if not (is_plain(self.x) and is_plain(self.y)):
-            raise InvalidInput(f"X and Y must be NumPy arrays, got {type(self.x).__name__} and {type(self.y).__name__}")
-        if self.x.ndim < 2 or self.x.dtype.kind != "f":
-            raise InvalidInput(f"X must be floating point (…, features, examples), got {self.x.dtype} {self.x.shape}")
-        if self.x.dtype not in (np.float32, np.float64):
-            raise InvalidInput(f"X must be float32 or float64 in this machine's byte order, got {self.x.dtype}")
+            kinds = f"{type(self.x).__name__} and {type(self.y).__name__}"
+            hint = remedy(self.y if is_plain(self.x) else self.x)
+            raise InvalidInput(f"X and Y must be NumPy arrays, got {kinds}{hint}")
+        check_inputs(self.x)
         if self.y.ndim < 1 or self.x.shape[-1] != self.y.shape[-1]:
-            raise InvalidInput(
-                f"X holds {self.x.shape[-1]} examples (its columns), Y {self.y.shape[-1] if self.y.ndim else 'none'}"
-            )
+            held = self.y.shape[-1] if self.y.ndim else "none"
+            raise InvalidInput(f"X holds {self.x.shape[-1]} examples (its columns), Y {held}{self._turned()}")
         if not self.labelled and self.y.dtype != self.x.dtype:
-            raise InvalidInput(f"Y must be integer labels or of X's type {self.x.dtype}, got {self.y.dtype}")
+            hint = ": y.astype(int)" if self.y.dtype.kind == "b" else remedy(self.y, "y", self.x.dtype)
+            raise InvalidInput(f"Y must be integer labels or of X's type {self.x.dtype}, got {self.y.dtype}{hint}")
+        if self.y.dtype.kind == "u" and self.y.size and self.y.max() > np.iinfo(np.int64).max:
+            raise InvalidInput(f"Y holds {self.y.max()}: a label must fit into int64; labels count classes from 0")
         for name, array in (("X", self.x), ("Y", self.y)):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
                 raise InvalidInput(f"{name} holds {array[where]} at {where}: every number must be finite")
+
+    def _turned(self) -> str:
+        """What to transpose, where that makes X and Y fit."""
+        features, examples = self.x.shape[-2:]
+        rows, columns = (None, None, *self.y.shape)[-2:]
+        if columns == features:
+            return ": transpose, an example is a column (x.T)"
+        if rows == examples and (columns == 1 or not self.labelled):
+            return ": labels are (m,), y.ravel()" if self.labelled else ": transpose Y, an example is a column (y.T)"
+        return ": transpose, an example is a column (x.T, y.T)" if rows == features and not self.labelled else ""
 
     @property
     def labelled(self) -> bool:
@@ -61,6 +73,44 @@ class Batch:
             y = self.y[chosen] if self.y.ndim == 1 else np.moveaxis(self.y[:, chosen], 0, -2)
         picked.__dict__.update(x=x, y=y)
         return picked
+
+
+def check_inputs(x: Array, name: str = "X") -> None:
+    """Raises InvalidInput unless x is float32 or float64, (…, features, examples)."""
+    if not is_plain(x):
+        raise InvalidInput(f"{name} must be a NumPy array, got {kind_of(x)}{remedy(x)}")
+    if x.dtype.kind != "f":
+        hint = remedy(x)
+        raise InvalidInput(f"{name} must be floating point (…, features, examples), got {x.dtype} {x.shape}{hint}")
+    if x.ndim < 2:
+        hint = f": x[:, None] is one example, x[None] is {x.size} with one feature" if x.ndim else ""
+        raise InvalidInput(f"{name} must be floating point (…, features, examples), got {x.dtype} {x.shape}{hint}")
+    if x.dtype not in (np.float32, np.float64):
+        raise InvalidInput(f"{name} must be float32 or float64 in this machine's byte order, got {x.dtype}{remedy(x)}")
+
+
+def turned(x: Array, inputs: int) -> str:
+    """The hint for an x that has the features in its last axis."""
+    return ": transpose, an example is a column (x.T)" if x.shape[-1] == inputs else ""
+
+
+def remedy(thing: Any, name: str = "x", dtype: Any = "np.float64") -> str:
+    """``: `` and what makes floating-point numbers in a NumPy array of it; nothing where that is not known."""
+    if is_plain(thing):
+        kind = thing.dtype.kind
+        if kind in "mM":
+            return f": say in which unit, ({name} - {name}.min()) / np.timedelta64(1, 's')"
+        if kind == "c":
+            return f": {name}.real, or real and imaginary parts as features of their own"
+        return f": {name}.astype({dtype})" if kind in "fiubO" else ": numbers, not text" if kind in "SUT" else ""
+    if isinstance(thing, np.ma.MaskedArray):
+        return ": fill in or leave out what is masked"
+    if isinstance(thing, (list, tuple, np.matrix)):
+        return f": np.{'as' if isinstance(thing, np.matrix) else ''}array({name})"
+    for method, call in (("toarray", "toarray()"), ("iloc", "to_numpy()"), ("numpy", "numpy()")):
+        if hasattr(thing, method):  # SciPy's sparse matrix, pandas, PyTorch
+            return f": {name}.{call}"
+    return ""
 
 
 Noise = Callable[[int], Parameters]
@@ -115,7 +165,8 @@ class Job:
             if data.x.dtype != self.data.x.dtype:
                 raise InvalidInput(f"evaluate[{name!r}] is {data.x.dtype}, but the data is {self.data.x.dtype}")
             if data.x.shape[-2] != network.inputs:
-                raise InvalidInput(f"evaluate[{name!r}] has {data.x.shape[-2]} features, the data {network.inputs}")
+                came = f"{data.x.shape[-2]} features, the data {network.inputs}{turned(data.x, network.inputs)}"
+                raise InvalidInput(f"evaluate[{name!r}] has {came}")
         if any(network.noise) and not callable(self.noise):
             raise InvalidInput("a layer with dropout needs noise: give the job a function from the step to the masks")
         self._check_targets(network.widths[-1])

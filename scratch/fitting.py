@@ -18,7 +18,7 @@ import numpy as np
 from numpy.random import Generator
 
 from scratch import training
-from scratch.contract import Batch, Job, Snapshot
+from scratch.contract import Batch, Job, Snapshot, check_inputs, turned
 from scratch.errors import InvalidInput, unknown
 from scratch.layers import Array
 from scratch.network import Network, Parameters, merge
@@ -177,6 +177,8 @@ def _where(taken: Array, new: Parameters, old: Sequence[Mapping[str, Array]]) ->
 def predict(network: Network, parameters: Parameters, buffers: Parameters | None, x: Array) -> Array:
     """The network's output (…, outputs, m) for x (…, features, m) as after training: no dropout, running statistics."""
     network.check(parameters)
-    if x.ndim < 2 or x.shape[-2] != network.inputs:
-        raise InvalidInput(f"predict: x must be (…, {network.inputs}, m), got {x.shape}")
+    check_inputs(x, "predict: x")
+    if x.shape[-2] != network.inputs:
+        came = f"{x.shape}{turned(x, network.inputs)}"
+        raise InvalidInput(f"predict: x must be (…, {network.inputs}, m), got {came}")
     return network.inference.predict(merge(parameters, buffers or network.buffers(dtype=x.dtype)), x)

@@ -237,6 +237,7 @@ MEASURING = (
     "experiments/data.py",
     "experiments/probes.py",
     "experiments/randomness.py",
+    "experiments/reading/text.py",
     "experiments/theory.py",  # parts.py takes the fixed point from it
     "experiments/catalog/vanishing_gradient/parts.py",
 )

@@ -319,7 +319,8 @@ def test_data_is_standardised_by_its_training_part(held):
 
 def test_no_example_is_in_both_parts(held):
     """A split that overlaps, or that loses examples."""
-    bunch = data._read(held.name)
+    shipped = data._shipped(held.name)
+    bunch = shipped.x, shipped.y
     train, test = held.train.x.shape[1], held.test.x.shape[1]
     assert train + test == bunch[0].shape[1] and abs(test / (train + test) - data.TEST_SHARE) < 0.01
     spread = np.concatenate([held.train.x, held.test.x], axis=1)

@@ -73,7 +73,7 @@ PAGES = {
     ),
     "initializers": Page("Initializers", ("initializers",)),
     "networks": Page("Networks and jobs", ("network", "contract", "training", "errors")),
-    "training": Page("Fitting, metrics, saving", ("fitting", "metrics", "saving")),
+    "training": Page("Fitting, metrics, saving", ("fitting", "metrics", "saving", "files")),
     "autodiff": Page(
         "Autodiff and gradient checks",
         ("autodiff", "tape", "gradcheck", "derivatives", "special"),

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require, require_device
+from experiments.experiment import Analysis, Cell, DataOptions, Plot, Tables, require, require_device
 from scratch import activations
 from scratch.errors import unknown
 
@@ -21,12 +21,9 @@ WAIT = 4  # about what steps × s^(D−2) a network of D layers at scale s waits
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(DataOptions):
     """Initialization: how a start breaks symmetry, keeps signals alive or kills them, each against a prediction."""
 
-    data: Annotated[str, arg(help="digits, breast_cancer, wine, iris, or a FILE.npz or FILE.csv of your own")] = (
-        "digits"
-    )
     units: Annotated[
         tuple[int, ...], arg(help="hidden units of networks whose weights start equal; the first are also moved apart")
     ] = (8, 7)
@@ -127,12 +124,11 @@ QUICK = Options(
 def cells(options: Options) -> list[Cell]:
     """The short ones first: whoever runs them in parallel begins from the end."""
     from experiments.catalog.initialization.laws import deepest
-    from experiments.data import load
 
-    load(options.data)
+    options.dataset()
     require_device(options.device, "float64")
     where = {"device": options.device}
-    data = where | {"data": options.data}
+    data = where | {"data": options.source}
     found = [
         Cell("dead sets", where | {"width": n, "depth": 10, "draws": options.dead_draws}) for n in options.dead_widths
     ]

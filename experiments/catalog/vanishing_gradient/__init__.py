@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require, require_device
+from experiments.experiment import Analysis, Cell, DataOptions, Plot, Tables, require, require_device
 from scratch import activations, initializers
 from scratch.errors import unknown
 
@@ -46,12 +46,9 @@ REPAIRED = {  # what the figures call them: kind and weights
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(DataOptions):
     """Vanishing gradients: from the product of weights to networks that do not train and what repairs them, with the theory."""
 
-    data: Annotated[str, arg(help="digits, breast_cancer, wine, iris, or a FILE.npz or FILE.csv of your own")] = (
-        "digits"
-    )
     depths: Annotated[tuple[int, ...], arg(help="hidden layers of the networks whose signals are measured")] = (
         2,
         5,
@@ -133,12 +130,10 @@ QUICK = Options(
 
 def cells(options: Options) -> list[Cell]:
     """The short ones first: whoever runs them in parallel begins from the end."""
-    from experiments.data import load
-
-    load(options.data, options.dtype)  # both raise here, before any work
+    options.dataset()  # both raise here, before any work
     require_device(options.device, options.dtype)
     where = {"device": options.device, "dtype": options.dtype}
-    data = where | {"data": options.data}
+    data = where | {"data": options.source}
     found = [Cell("product", where | {"depth": 20, "draws": options.draws})]
     found += [Cell("linear", where | {"init": init, "draws": options.draws // 10}) for init in ("lecun", "orthogonal")]
     found += [
@@ -185,7 +180,7 @@ def repair_cells(options: Options, where: dict[str, Any]) -> list[Cell]:
         Cell("exploding", wide | {"factors": [2.0, 4.0], "depths": sorted(options.depths)}),
         Cell("lookalike", wide | {"seeds": 4 * options.seeds}),
     ]
-    trained = where | {"data": options.data, "width": options.repair_width}
+    trained = where | {"data": options.source, "width": options.repair_width}
     trained |= {"steps": options.repair_steps, "seeds": options.repair_seeds}
     found += [Cell("clipping", trained | {"seeds": options.seeds})]
     each = [(activation, kind) for activation in options.activations for kind in REPAIRS]

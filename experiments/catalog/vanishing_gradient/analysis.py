@@ -24,7 +24,6 @@ from experiments.catalog.vanishing_gradient.training_claims import (
     start_times,
 )
 from experiments.claims import Claim
-from experiments.data import load
 from experiments.experiment import Analysis, Tables
 from scratch import activations
 
@@ -48,7 +47,7 @@ def analyse(tables: Tables, options: Options) -> Analysis:
     layers, ratios = mean_field(tables["measurements"], options)
     repaired = repair_claims.predicted_repairs(tables["repaired"], options.width)
     training = tables["training"]
-    guessing = label_entropy(load(options.data, options.dtype).test.y)
+    guessing = label_entropy(options.dataset().test.y)
     starts = start_times(training.query("part == 'race'"), guessing)
     mended = repair_claims.mended(training, guessing)
     claims = [
@@ -122,7 +121,7 @@ def predict(condition: tuple[int, str, str], options: Options) -> dict[tuple[str
     depth, activation, init = condition
     if init not in theory.VARIANCES or init == "zeros":
         return {}
-    batch, chosen = first_examples(options.data, options.dtype), activations.by_name()[activation]()
+    batch, chosen = first_examples(options.source, options.dtype), activations.by_name()[activation]()
     features, width = len(batch.x), options.width
     q = theory.VARIANCES[init](width, features) * (batch.x.astype(np.float64) ** 2).sum(
         0

@@ -101,6 +101,7 @@ def depth_scale(*, sigma_w2: float, width: int, seeds: int, data: str, device: s
     depth, sigma_b2 = 20, SIGMA_B2
     q, _ = theory.fixed_point(activations.Tanh(), sigma_w2, sigma_b2)
     batch = first_examples(data, dtype)
+    batch = batch.columns(np.flatnonzero(batch.x.any(axis=0)))  # what lies at the mean has no length to be scaled
     to_fixed_point = np.sqrt((q - sigma_b2) / sigma_w2 / (batch.x**2).mean(0))  # scales each example
     x = (batch.x * to_fixed_point).astype(dtype)
     upstream = generator(0, "upstream").standard_normal((width, x.shape[1])).astype(dtype)
