@@ -670,6 +670,44 @@ def test_float32_stays(function):
     assert z.dtype == np.float32 and {a.dtype for a in [*slopes, *seconds]} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
+def test_float32_stays_in_array_functions(name):
+    """A count, a power or a number of degrees of freedom that is a float64."""
+    ours, _, shapes = ARRAY_FUNCTIONS[name]
+    xs = [Var(a.astype(np.float32)) for a in drawn(*shapes)]
+    slopes = gradient(np.sum(ours(*xs)), xs, again=True)
+    seconds = gradient(sum(np.sum(g) for g in slopes), xs)
+    assert {ours(*xs).dtype, *(a.dtype for a in [*slopes, *seconds])} == {np.dtype(np.float32)}
+
+
+DIFFERENCED = {
+    "prod": lambda x: np.prod(x, 1),
+    "cumprod": lambda x: np.cumprod(x, 1),
+    "cumsum": lambda x: np.cumsum(x, 0) ** 2,
+    "std": lambda x: np.std(x, 1, ddof=1),
+    "var": lambda x: np.var(x, (0, 1), ddof=1) ** 2,
+    "norm": lambda x: np.linalg.norm(x, axis=1),
+    "norm 3": lambda x: np.linalg.norm(x, 3, 1),
+    "norm 2.5": lambda x: np.linalg.norm(x, 2.5, 1),
+    "einsum": lambda x: np.einsum("ij,kj->ik", x, x) ** 2,
+    "tensordot": lambda x: np.tensordot(x, x, ([0], [0])) ** 2,
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCED)
+def test_second_derivatives_by_differences(name):
+    """Zeros and negatives among the entries: what autodiff says of its own gradient, against differences of the gradient."""
+    x, v = np.array([[1.5, 0.0, -2.0], [0.0, 0.0, 3.0]]), signed((2, 3))[0]
+
+    def slope(x):
+        return gradient(np.sum(np.sin(DIFFERENCED[name](variable := Var(x)))), [variable])[0]
+
+    (second,) = hessian_vector(lambda x: np.sum(np.sin(DIFFERENCED[name](x))), [x], [v])
+    h = 1e-5 if "norm" not in name else 1e-7  # |x|^0.5 has an infinite slope at 0: its difference is off by some √h = 3e-4
+    difference = (slope(x + h * v) - slope(x - h * v)) / (2 * h)
+    assert np.max(abs(second - difference)) <= (1e-3 if name == "norm 2.5" else 1e-6) * np.max(abs(second))
+
+
 def test_a_gradient_has_the_type_of_its_variable():
     """float32 parameters on float64 data: each gets its own type, through a second derivative too."""
     w, x = Var(np.float32([[1, 2], [3, 4]])), Var(np.array([[0.5], [0.25]]))
