@@ -83,10 +83,14 @@ class Var(NDArrayOperatorsMixin):
         return f"Var({self.value!r})"
 
     def __array__(self, *_: Any, **__: Any) -> Array:
-        raise InvalidInput("np.asarray of a Var would lose where it came from: take .value if that is meant")
+        raise InvalidInput(
+            "np.asarray of a Var would lose where it came from: np.stack joins Vars; take .value if a plain array is meant"
+        )
 
     def __float__(self) -> float:
-        raise InvalidInput("float() of a Var would lose where it came from: take .value if that is meant")
+        raise InvalidInput(
+            "float() of a Var would lose where it came from: use np.exp, not math.exp; take .value if a number is meant"
+        )
 
     def reshape(self, *shape: Any) -> Any:
         return np.reshape(self, shape[0] if len(shape) == 1 else shape)
@@ -123,6 +127,7 @@ for _name in (
     *("ravel", "squeeze", "swapaxes", "clip", "dot", "trace", "diagonal", "take"),
 ):
     setattr(Var, _name, _method(_name))
+Var.flatten = _method("ravel")  # type: ignore[attr-defined]
 
 
 def plain(x: Any) -> Any:

@@ -51,7 +51,8 @@ NONE = {  # and why
 }
 EITHER = "it takes what either implementation gives back"
 REST = dict.fromkeys(("fitting", "metrics", "training", "network", "saving"), EITHER) | dict.fromkeys(
-    ("autodiff", "variables", "derivatives", "composed", "gradcheck", "tape", "special"), "PyTorch's autograd does without"
+    ("autodiff", "variables", "derivatives", "composed", "gradcheck", "tape", "special"),
+    "PyTorch's autograd does without",
 )
 
 
