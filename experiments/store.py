@@ -80,8 +80,8 @@ def parsed(path: Path) -> Any:
 def reason(error: BaseException) -> str:
     """What went wrong, in one short line."""
     said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
-    return " ".join((kind + said).split())[:200]
+    plain = said if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {said}"
+    return " ".join((plain or type(error).__name__).split()).rstrip(":")[:200]
 
 
 def write(path: Path, text: str) -> None:
