@@ -89,7 +89,8 @@ def settle(folder: Path) -> None:
             moving = [name for name in (*new, TIMES, RUN) if (ready / name).is_file()]
             refuse_in_the_way(folder, moving, old)
             for name in without(old, new):
-                (folder / name).unlink(missing_ok=True)
+                if not (folder / name).is_dir():  # which no run made
+                    (folder / name).unlink(missing_ok=True)
             for name in moving:
                 (ready / name).replace(folder / name)
         for inner in (ready, folder / WRITING):
@@ -172,7 +173,7 @@ def replace(
     The caller has it ``locked``. Raises InvalidInput for a name that is taken by what no run listed, and for a disk that is full.
     """
     content = {name: text.encode("utf-8", "backslashreplace") for name, text in files.items()}
-    refuse_in_the_way(folder, content, owned(folder, run["experiment"]))
+    refuse_in_the_way(folder, (*content, TIMES), owned(folder, run["experiment"]))
     digests = {name: sha256(data) for name, data in content.items()} | dict(kept)
     described = json.dumps(dict(run) | {"files": dict(sorted(digests.items()))}, indent=1, ensure_ascii=False) + "\n"
     content[RUN] = described.encode("utf-8", "backslashreplace")
@@ -194,9 +195,10 @@ def replace(
 
 
 def refuse_in_the_way(folder: Path, names: Iterable[str], own: Iterable[str]) -> None:
-    for name in without(names, (*own, RUN, TIMES)):
-        if os.path.lexists(folder / name):
-            raise InvalidInput(f"{folder / name} is in the way, and in no earlier run's list: move it, or {OTHER}")
+    foreign = set(without(names, (*own, RUN, TIMES)))
+    for name in names:
+        if os.path.lexists(path := folder / name) and (name in foreign or path.is_dir()):
+            raise InvalidInput(f"{path} is in the way, and in no earlier run's list: move it, or {OTHER}")
 
 
 def without(names: Iterable[str], others: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from experiments.report import read
-from experiments.store import ROOT, write
+from experiments.store import ROOT, clean, write
 from scratch.errors import InvalidInput
 
 PAGE = ROOT / "docs" / "statements.md"
@@ -290,6 +290,7 @@ def page() -> str:
 
 
 def main() -> int:
+    clean(PAGE.parent)
     try:
         write(PAGE, page())
     except InvalidInput as error:

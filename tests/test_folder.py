@@ -216,6 +216,37 @@ def test_what_is_in_the_way_is_refused_and_kept(toy, capsys):
     assert toy.calls() == []  # what had been computed was stored
 
 
+@pytest.mark.parametrize("name", ["report.md", "tables/values.csv", "timings.json"])
+def test_a_folder_that_has_the_name_of_a_file_is_refused(toy, toy_results, capsys, name):
+    """A name in the run's list that is now a folder of the user's: found when half of the new results are in their place."""
+    shutil.copytree(toy_results, OUT)
+    (OUT / name).unlink()
+    (OUT / name).mkdir()
+    (OUT / name / "thesis.tex").write_text("mine")
+    before = listing(OUT)
+    assert main(["toy", "--jobs", "1", "--out", "out", "--numbers", "1", "3"]) == 2
+    assert str(OUT / name) in one_line(capsys) and listing(OUT) == before and not list(OUT.glob(".*"))
+
+
+def test_a_folder_that_has_the_name_of_an_old_file_stays(toy, toy_results):
+    """Removed with the files that the new options do not make."""
+    shutil.copytree(toy_results, OUT)
+    (OUT / "tables/even.csv").unlink()
+    (OUT / "tables/even.csv").mkdir()
+    assert main(["toy", "--jobs", "1", "--out", "out", "--numbers", "1", "3"]) == 0
+    assert (OUT / "tables/even.csv").is_dir() and "tables/even.csv" not in report.read(OUT)[0]["files"]
+
+
+def test_a_link_is_replaced_and_not_what_it_leads_to(toy, toy_results):
+    """A report written over the file to which somebody's link leads."""
+    shutil.copytree(toy_results, OUT)
+    Path("precious.md").write_text("mine")
+    (OUT / "report.md").unlink()
+    (OUT / "report.md").symlink_to(Path("precious.md").absolute())
+    assert main(["toy", "--jobs", "1", "--out", "out"]) == 0
+    assert Path("precious.md").read_text() == "mine" and listing(OUT) == listing(toy_results)
+
+
 def of_another(place: Path) -> None:
     run = json.loads((place / "run.json").read_text()) | {"experiment": "losses"}
     (place / "run.json").write_text(json.dumps(run))
@@ -387,14 +418,19 @@ def test_committed_results_are_one_whole(place):
     assert all(disk.sha256(path.read_bytes()) == files[name] for name, path in tracked.items())
 
 
-def test_a_page_that_cannot_be_written_is_one_line(monkeypatch, capsys):
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys):
     """docs/ on a full or read-only disk: half a page, or a traceback."""
     from experiments.documentation import __main__ as documentation
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    (tmp_path / "layers.md").write_text("old")
+    monkeypatch.setattr(documentation, "DOCS", tmp_path)
+    monkeypatch.setattr(statements, "PAGE", tmp_path / "statements.md")
     monkeypatch.setattr(documentation, "documents", lambda: {"layers.md": "new"})
+    left = documentation.DOCS / ".layers.md.4711.unfinished"  # by a kill
+    left.touch()
     before = listing(documentation.DOCS)
     for attribute in ("write_text", "replace"):
         with monkeypatch.context() as patch:
@@ -402,4 +438,4 @@ def test_a_page_that_cannot_be_written_is_one_line(monkeypatch, capsys):
             for command in (documentation.main, statements.main):
                 assert command() == 2
                 assert "No space left on device" in one_line(capsys)
-    assert listing(documentation.DOCS) == before
+    assert before.pop(f"{left.name}") == b"" and listing(documentation.DOCS) == before

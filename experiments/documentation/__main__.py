@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 
 from experiments.documentation.pages import documents
-from experiments.store import ROOT, write
+from experiments.store import ROOT, clean, write
 from scratch.errors import InvalidInput
 
 DOCS = ROOT / "docs"
 
 
 def main() -> int:
+    clean(DOCS)
     try:
         for name, text in documents().items():
             write(DOCS / name, text)
