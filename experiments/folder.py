@@ -92,6 +92,7 @@ def settle(folder: Path) -> None:
                 if not (folder / name).is_dir():  # which no run made
                     (folder / name).unlink(missing_ok=True)
             for name in moving:
+                (folder / name).parent.mkdir(exist_ok=True)
                 (ready / name).replace(folder / name)
         for inner in (ready, folder / WRITING):
             discard(inner)

@@ -44,8 +44,9 @@ def stop_at(patch: pytest.MonkeyPatch, k: int, fault: Callable[[], BaseException
         real = getattr(Path, name)
 
         def change(path: Path, *arguments, **options):
-            if name in ("unlink", "rmdir") and not path.exists():
-                return real(path, *arguments, **options)  # changes nothing
+            nothing = path.exists() if name == "mkdir" else not os.path.lexists(path) and name in ("unlink", "rmdir")
+            if nothing:
+                return real(path, *arguments, **options)
             made.append(name)
             if len(made) > k:
                 if name == "write_bytes":
@@ -143,6 +144,28 @@ def test_a_kill_at_any_moment_leaves_the_old_results_or_the_new(two_runs, tmp_pa
             break
     order = [found for found, before_it in zip(seen, [None, *seen], strict=False) if found != before_it]
     assert order == ["old", "refused", "new"] and seen[-1] == "new"
+
+
+def test_a_kill_at_any_moment_of_the_first_run(two_runs, tmp_path, monkeypatch, capsys):
+    """What the first run left taken for somebody else's by the next one, which could then never write there."""
+    _, (after, new) = two_runs
+    refusals = []
+    for k in range(10_000):
+        place = tmp_path / str(k) / "toy"
+        with pytest.MonkeyPatch.context() as patch:
+            made = stop_at(patch, k, Killed)
+            with suppress(Killed):
+                written(after, place)
+        try:
+            report.read(place)
+            assert listing(place) == new
+        except InvalidInput as error:
+            refusals.append(str(error))
+        written(after, place)
+        assert listing(place) == new and not list(place.glob(".*"))
+        if len(made) <= k:
+            break
+    assert [any(text in said for said in refusals) for text in ("no results", "was stopped")] == [True, True]
 
 
 def test_a_kill_while_a_killed_run_is_finished(two_runs, tmp_path):
