@@ -74,30 +74,21 @@ def run(
 ) -> Result:
     """Runs the cells that are not stored, judges the claims and, with ``out``, writes the report there.
 
-    Raises InvalidInput if ``out`` cannot be written. A cell that fails becomes a row of the table "failures".
+    Raises InvalidInput if ``out`` cannot be written, or is not empty and holds no results of this experiment.
+    A cell that fails becomes a row of the table "failures".
     """
-    from experiments import report
+    from experiments import folder, report
 
     cells = experiment.module.cells(options)
-    with tempfile.TemporaryDirectory() as nowhere:
-        store = Store((Path(out) if out is not None else Path(nowhere)) / "cells", experiment.name)
+    with (
+        tempfile.TemporaryDirectory() as nowhere,
+        folder.reserved(place := Path(nowhere if out is None else out), experiment.name),
+    ):
+        outcomes, seconds = compute(experiment, cells, Store(place / "cells", experiment.name), jobs, fresh)
+        result = assemble(experiment, options, cells, outcomes, seconds)
         if out is not None:
-            writable(Path(out))
-        outcomes, seconds = compute(experiment, cells, store, jobs, fresh)
-    result = assemble(experiment, options, cells, outcomes, seconds)
-    if out is not None:
-        report.write(result, Path(out))
+            report.write(result, place)
     return result
-
-
-def writable(folder: Path) -> None:
-    """Raises InvalidInput unless files can be made in ``folder``, before an hour's work finds out."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InvalidInput(f"{folder} cannot be written: {error.strerror}. Choose another folder with --out") from None
 
 
 def compute(

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 import scratch as s
 from experiments.randomness import generator
+from experiments.store import write
 from scratch import training as ours
 from scratch.layers import Array
 from torchref import training as theirs
@@ -808,4 +809,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    write(PAGE, page())

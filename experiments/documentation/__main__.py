@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 
 from experiments.documentation.pages import documents
+from experiments.store import ROOT, clean, write
+from scratch.errors import InvalidInput
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 
-def main() -> None:
-    for name, text in documents().items():
-        path = DOCS / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-        print(path)
+def main() -> int:
+    clean(DOCS)
+    try:
+        for name, text in documents().items():
+            write(DOCS / name, text)
+            print(DOCS / name)
+    except InvalidInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
