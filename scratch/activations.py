@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, pi, sqrt
-from typing import Any
+from math import inf, isfinite, pi, sqrt
+from typing import Any, Literal
 
 import numpy as np
 
-from scratch.errors import InvalidInput
 from scratch.layers import Array, Layer, Tensors
+from scratch.options import require
 from scratch.special import normal_cdf
 
 SELU_ALPHA, SELU_LAMBDA = 1.6732632423543772848, 1.0507009873554804934  # closed forms: tests/test_activations.py
@@ -93,7 +93,7 @@ class LeakyReLU(Activation):
     slope: float = 0.01
 
     def __post_init__(self) -> None:
-        _finite(self, "slope")
+        require(isfinite(self.slope), self, "slope", "be a finite number")
 
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         factor = np.where(z.real > 0, z.dtype.type(1), z.dtype.type(self.slope))
@@ -111,7 +111,7 @@ class ELU(Activation):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        _finite(self, "alpha")
+        require(isfinite(self.alpha), self, "alpha", "be a finite number")
 
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         return _elu(z, self.alpha, 1.0, out)
@@ -138,11 +138,7 @@ class GELU(Activation):
     In the negative tail relative accuracy is kept, which PyTorch's 1 + erf and 1 + tanh lose to cancellation.
     """
 
-    approximate: str = "none"
-
-    def __post_init__(self) -> None:
-        if self.approximate not in ("none", "tanh"):
-            raise InvalidInput(f"GELU(approximate={self.approximate!r}): must be 'none' or 'tanh'")
+    approximate: Literal["none", "tanh"] = "none"
 
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -174,11 +170,8 @@ class Softplus(Activation):
     threshold: float = 20.0
 
     def __post_init__(self) -> None:
-        _finite(self, "beta")
-        if not self.beta > 0:
-            raise InvalidInput(f"Softplus(beta={self.beta}): must be positive")
-        if not self.threshold >= 0:
-            raise InvalidInput(f"Softplus(threshold={self.threshold}): must not be negative")
+        require(0 < self.beta < inf, self, "beta", "be positive and finite")
+        require(self.threshold >= 0, self, "threshold", "be 0 or more")
 
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         with np.errstate(over="ignore"):
@@ -232,8 +225,7 @@ class HardTanh(Activation):
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise InvalidInput(f"HardTanh(low={self.low}, high={self.high}): low must be below high")
+        require(self.low < self.high, self, "low", f"be below high={self.high}")
 
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         inside = ~((z.real <= self.low) | (z.real >= self.high))  # NaN counts as inside
@@ -249,12 +241,6 @@ class HardTanh(Activation):
 def by_name() -> dict[str, type[Activation]]:
     """Every activation that works on each number alone, under its class name in lower case: the definition registers it."""
     return {kind.__name__.lower(): kind for kind in Activation.__subclasses__()}
-
-
-def _finite(layer: Layer, field: str) -> None:
-    value = getattr(layer, field)
-    if not isfinite(value):
-        raise InvalidInput(f"{type(layer).__name__}({field}={value}): must be a finite number")
 
 
 def _real(z: Any) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from scratch.errors import InvalidInput
 from scratch.layers import Array, Layer, Shape, Tensors
+from scratch.options import require
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,9 @@ class BatchNorm(Layer):
     running: bool = False  # after training: μ and σ² are the running ones
 
     def __post_init__(self) -> None:
-        if not self.epsilon > 0:  # a unit without variance would be 0/0
-            raise InvalidInput(f"BatchNorm(epsilon={self.epsilon}): must be positive, as in PyTorch")
-        if self.momentum is not None and not 0 <= self.momentum <= 1:
-            raise InvalidInput(f"BatchNorm(momentum={self.momentum}): must lie in [0, 1], or be None")
+        # a unit without variance would be 0/0
+        require(0 < self.epsilon < inf, self, "epsilon", "be positive, as in PyTorch, and finite")
+        require(self.momentum is None or 0 <= self.momentum <= 1, self, "momentum", "lie in [0, 1], or be None")
 
     def shapes(self, n_in: int) -> dict[str, Shape]:
         return {"gamma": (n_in, 1), "beta": (n_in, 1)} if self.affine else {}
@@ -97,8 +98,7 @@ class LayerNorm(Layer):
     affine: bool = True
 
     def __post_init__(self) -> None:
-        if not self.epsilon >= 0:
-            raise InvalidInput(f"LayerNorm(epsilon={self.epsilon}): must not be negative")
+        require(0 <= self.epsilon < inf, self, "epsilon", "be 0 or more, and finite")
 
     def shapes(self, n_in: int) -> dict[str, Shape]:
         return {"gamma": (n_in, 1), "beta": (n_in, 1)} if self.affine else {}
