@@ -18,6 +18,7 @@ from scratch.options import Description, require
 Array = NDArray[Any]
 Tensors = dict[str, Array]  # the named arrays of one layer
 Shape = tuple[int, ...]
+silent = np.errstate(all="ignore")  # ∞ and NaN speak for themselves, as in PyTorch
 
 
 class Layer(Description):

@@ -376,6 +376,42 @@ def test_huge_numbers_are_the_identity_or_nothing(layer, dtype):
     np.testing.assert_array_equal(slope(layer, -huge), np.zeros_like(huge))
 
 
+HUGE = [LeakyReLU(1e300), ELU(1e308), Softplus(1e300), Softplus(1e-300), Softplus(1e-320, 1.0), HardTanh(-1e308, 1e308)]
+
+
+@pytest.mark.parametrize("layer", ELEMENTWISE + ACROSS + HUGE, ids=str)
+@pytest.mark.parametrize("dtype", [*FLOATS, "complex128"])
+def test_nothing_warns(layer, dtype):
+    """∞ and NaN speak for themselves: a RuntimeWarning is an error here, forward and backward, from ±1.8e308, ±∞ and NaN."""
+    random, limits = generator(8, "silent"), np.finfo(dtype)
+    odd = np.concatenate([extremes(limits.dtype)[:, 0], limits.dtype.type([0, -1, 1]), [limits.max, limits.min]])
+    for trial in range(40):
+        z, g = random.choice(odd, (2, 3, 8)).astype(dtype)
+        value, cache = layer.forward({}, z)
+        assert value.shape == z.shape
+        if dtype != "complex128":
+            layer.backward({}, cache, g if trial % 2 else np.ones_like(z), {})
+
+
+@across
+@precision
+def test_largest_numbers_across_units(layer, dtype):
+    """−max − max overflows to the right limit."""
+    most = np.finfo(dtype).max
+    z = np.array([[most, -most, most, 1], [-most, most, most, -most], [1, 0, -most, most]], dtype)
+    (value, dz), (expected, gradient) = pulled(layer, z, np.ones_like(z)), torchs(layer, z, np.ones_like(z))
+    np.testing.assert_allclose(value, expected, rtol=8 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(dz, gradient, atol=8 * np.finfo(dtype).eps)
+
+
+@precision
+def test_elu_of_the_largest_alpha(dtype):
+    """2α overflowed, and ∞·0 made NaN of a = 0 at z = 0."""
+    most = float(np.finfo(dtype).max)
+    value, _ = ELU(most).forward({}, np.array([[0.0, -1.0, -800.0]], dtype))
+    np.testing.assert_allclose(value[0].astype(float), [0, -most * (1 - np.exp(-1)), -most], rtol=4 * np.finfo(dtype).eps)
+
+
 COLUMNS = (
     np.array(  # an example each: ordinary, equal, far apart, far from 0, with −∞, only −∞, with ∞, twice ∞, with NaN
         [
