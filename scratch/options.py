@@ -109,11 +109,11 @@ def _declared(kind: type) -> dict[str, tuple[Any, dict[str, Any]]]:
 
 
 def _read(hint: Any, names: dict[str, Any]) -> Any:
-    """The type that a hint in words means; Any where it holds a name that only a type checker sees."""
+    """The type that a hint in words means; Any where only a type checker can read it."""
     while isinstance(hint, str | ForwardRef):
         try:
             hint = eval(hint if isinstance(hint, str) else hint.__forward_arg__, names)
-        except NameError:
+        except (NameError, AttributeError, TypeError):
             return Any
     return hint
 

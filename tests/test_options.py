@@ -337,7 +337,7 @@ class Named(Protocol):
 
 
 @dataclass(frozen=True)
-class Mine(Layer):
+class Owned(Layer):
     """A user's own layer, whose own check does not call its parent's; some types cannot be known here."""
 
     rate: float
@@ -353,7 +353,7 @@ class Mine(Layer):
 
 
 @dataclass(frozen=True)
-class Yours(Mine):
+class Inherited(Owned):
     more: bool = False
 
 
@@ -362,7 +362,7 @@ class Slotted(Elementwise):
     scale: float = 1.0
 
 
-@pytest.mark.parametrize("kind", [Mine, Yours])
+@pytest.mark.parametrize("kind", [Owned, Inherited])
 def test_a_users_own_description(kind):
     """Classes that are written elsewhere are held to their types without more ado, and what cannot be checked is let through."""
     mine = kind(np.float32(0.5), [[1, "x"], (np.int8(2), "y")], 1, object(), 3, [1], [1])
@@ -377,7 +377,7 @@ def test_a_users_own_description(kind):
     ):
         with pytest.raises(s.InvalidInput, match=f"^{kind.__name__}{words}"):
             kind(**{"rate": 0.5} | changes)
-    with pytest.raises(s.InvalidInput, match=r"Yours\(more=0\): must be True or False"):
-        Yours(0.5, more=0)
+    with pytest.raises(s.InvalidInput, match=r"Inherited\(more=0\): must be True or False"):
+        Inherited(0.5, more=0)
     with pytest.raises(s.InvalidInput, match=r"Slotted\(scale='1'\): must be a number"):
         Slotted("1")
