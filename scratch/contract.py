@@ -6,7 +6,7 @@ and torchref.training are the two that there are. Everything here is NumPy, what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,8 +16,9 @@ import numpy as np
 from scratch.errors import InvalidInput
 from scratch.layers import Array, Layer, Shape
 from scratch.losses import Loss
-from scratch.network import Network, Parameters, fits, is_plain, kind_of, merge
+from scratch.network import Network, Parameters, fits, merge
 from scratch.optimizers import SGD, Clip, Optimizer
+from scratch.options import Description, is_plain, kind_of
 from scratch.penalties import MaxNorm, Penalty
 from scratch.schedules import Schedule
 
@@ -114,12 +115,10 @@ def remedy(thing: Any, name: str = "x", dtype: Any = "np.float64") -> str:
 
 
 Noise = Callable[[int], Parameters]
-KINDS = {"data": Batch, "loss": Loss, "optimizer": Optimizer}  # fields of a job: what they must be
-OPTIONAL = {"penalty": Penalty, "schedule": Schedule, "clip": Clip, "constraint": MaxNorm}
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Description):
     """One network, or a stack of them, to be looked at or trained.
 
     ``batches`` holds the columns of ``data`` that each step sees, an array (T+1, …, b) or, where the last batch of an
@@ -148,7 +147,8 @@ class Job:
     constraint: MaxNorm | None = None
 
     def __post_init__(self) -> None:
-        self._check_kinds()
+        if not self.data.x.shape[-1]:
+            raise InvalidInput("the data holds no examples")
         network = self.network
         network.check(self.parameters)
         if 0 in self.leading:
@@ -167,7 +167,7 @@ class Job:
             if data.x.shape[-2] != network.inputs:
                 came = f"{data.x.shape[-2]} features, the data {network.inputs}{turned(data.x, network.inputs)}"
                 raise InvalidInput(f"evaluate[{name!r}] has {came}")
-        if any(network.noise) and not callable(self.noise):
+        if any(network.noise) and self.noise is None:
             raise InvalidInput("a layer with dropout needs noise: give the job a function from the step to the masks")
         self._check_targets(network.widths[-1])
         if self.batches is not None:
@@ -181,21 +181,13 @@ class Job:
                     raise InvalidInput(f"{name}: {letter} is stacked as {shape}, the networks as {self.leading}")
         self._check_rates()
 
-    def _check_kinds(self) -> None:
-        for name, kind in (KINDS | OPTIONAL).items():
-            given = getattr(self, name)
-            if not (isinstance(given, kind) or (given is None and name in OPTIONAL)):
-                raise InvalidInput(f"{name} must be of the kind {kind.__name__}, got {kind_of(given)}")
-        if not self.data.x.shape[-1]:
-            raise InvalidInput("the data holds no examples")
-
     def _check_batches(self, batches: Array | Sequence[Array]) -> None:
         m = self.data.x.shape[-1]
         if not isinstance(batches, np.ndarray):
-            if not isinstance(batches, Sequence) or not all(is_plain(chosen) for chosen in batches):
-                inside = f" of {kind_of(batches[0])}" if isinstance(batches, Sequence) else ""
+            if not all(is_plain(chosen) for chosen in batches):
                 raise InvalidInput(
-                    f"batches must be an array (steps, …, b) or a list of arrays (b,), got {kind_of(batches)}{inside}"
+                    "batches must be an array (steps, …, b) or a list of arrays (b,), "
+                    f"got {kind_of(batches)} of {kind_of(batches[0])}"
                 )
             if any(chosen.ndim != 1 for chosen in batches):
                 raise InvalidInput(
@@ -214,10 +206,6 @@ class Job:
                 raise InvalidInput(f"batches must be whole numbers (steps, …, b), got {chosen.dtype} {chosen.shape}")
             if not (chosen.size and chosen.min() >= 0 and chosen.max() < m):
                 raise InvalidInput(f"batches must name columns 0 … {m - 1} of the data, and at least one")
-        if not isinstance(self.snapshots, Collection):
-            raise InvalidInput(f"snapshots must be a tuple of whole numbers, got {kind_of(self.snapshots)}")
-        if not all(isinstance(step, (int, np.integer)) for step in self.snapshots):
-            raise InvalidInput(f"snapshots must be a tuple of whole numbers, got {self.snapshots!r:.60}")
         if not all(0 <= step < len(batches) for step in self.snapshots):
             raise InvalidInput(f"snapshots at {self.snapshots}, but there are steps 0 … {len(batches) - 1}")
 

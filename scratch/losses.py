@@ -16,6 +16,7 @@ import numpy as np
 
 from scratch.errors import InvalidInput
 from scratch.layers import Array
+from scratch.options import Description, require
 
 Reduction = Literal["mean", "sum", "none"]
 GUARD = float(np.float32(1e-12))  # PyTorch's, which is a float32 in its code
@@ -38,15 +39,12 @@ def indicator(labels: Array, classes: int, ignore: int | None = None) -> Array:
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(Description):
     """Value and gradient of one objective."""
 
     reduction: Reduction = field(default="mean", kw_only=True)
 
     takes_labels = False  # whether y may be integer labels (…, m); otherwise it is numbers (…, k, m)
-
-    def __post_init__(self) -> None:
-        self.require("reduction", self.reduction in ("mean", "sum", "none"), "must be 'mean', 'sum' or 'none'")
 
     def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
         raise NotImplementedError
@@ -66,20 +64,15 @@ class Loss:
         """The same loss for what ``targets`` gives: labels, weights and smoothing are in that matrix already."""
         return self
 
-    def require(self, name: str, right: bool, expected: str) -> None:
-        """Raises InvalidInput, naming the option ``name``, unless it is ``right``."""
-        if not right:
-            raise InvalidInput(f"{type(self).__name__}({name}={getattr(self, name)!r}): {expected}")
-
     def require_weights(self, name: str) -> None:
         given = getattr(self, name)
         weights = given if isinstance(given, tuple) else (given,)
-        self.require(name, all(0 <= w < np.inf for w in weights), "must be finite and not negative")
+        require(all(0 <= w < np.inf for w in weights), self, name, "be finite and not negative")
 
     def column(self, name: str, rows: int, dtype: np.dtype) -> Array:
         """The option ``name``, one number for all outputs or one for each, as (1 or ``rows``, 1)."""
         values = np.asarray(getattr(self, name), dtype)
-        self.require(name, values.shape in ((), (rows,)), f"must hold one number for each of {rows} outputs")
+        require(values.shape in ((), (rows,)), self, name, f"hold one number for each of {rows} outputs")
         return values.reshape(-1, 1)
 
 
@@ -149,8 +142,7 @@ class Huber(Elementwise):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("delta", 0 < self.delta < np.inf, "must be positive and finite")
+        require(0 < self.delta < np.inf, self, "delta", "be positive and finite")
 
     def each(self, z: Array, y: Array) -> tuple[Array, Array]:
         error = z - y
@@ -172,7 +164,6 @@ class BinaryCrossEntropy(Elementwise):
     pos_weight: float | tuple[float, ...] = 1.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self.require_weights("pos_weight")
 
     def check(self, y: Array, outputs: int) -> None:
@@ -247,7 +238,6 @@ class Categorical(Loss):
     label_smoothing = 0.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.weight is not None:
             self.require_weights("weight")
 
@@ -322,7 +312,7 @@ class CrossEntropy(Categorical):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("label_smoothing", 0 <= self.label_smoothing <= 1, "must lie in [0, 1]")
+        require(0 <= self.label_smoothing <= 1, self, "label_smoothing", "lie in [0, 1]")
 
     @SILENT
     def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:

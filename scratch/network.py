@@ -15,25 +15,21 @@ from scratch.errors import InvalidInput
 from scratch.initializers import Scheme, ones, zeros
 from scratch.layers import Array, Layer, Shape, Tensors
 from scratch.losses import Loss
+from scratch.options import Description, is_plain, require
 
 Parameters = tuple[Tensors, ...]  # one dict for each layer, empty where a layer has none
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(Description):
     """``layers`` applied in turn to ``inputs`` features per example."""
 
     layers: tuple[Layer, ...]
     inputs: int
 
     def __post_init__(self) -> None:
-        if not self.layers:
-            raise InvalidInput("a network needs at least one layer")
-        for k, layer in enumerate(self.layers):
-            if not isinstance(layer, Layer):
-                raise InvalidInput(f"layer {k} must be a layer such as Dense(3), got {kind_of(layer)}")
-        if self.inputs < 1:
-            raise InvalidInput(f"a network needs at least one input feature, got {self.inputs}")
+        require(len(self.layers) > 0, self, "layers", "hold at least one layer")
+        require(self.inputs >= 1, self, "inputs", "be at least one input feature")
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
@@ -229,16 +225,6 @@ class Network:
 def merge(*parts: Parameters) -> Parameters:
     """Parameters, buffers and noise of each layer in one dict, as ``forward`` wants them; the arrays are shared."""
     return tuple({name: a for named in layer for name, a in named.items()} for layer in zip(*parts, strict=True))
-
-
-def is_plain(array: Any) -> bool:
-    """Whether it is a NumPy array; a matrix multiplies otherwise, and PyTorch does not see what a masked array hides."""
-    return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))
-
-
-def kind_of(thing: Any) -> str:
-    """What came, in a word or two: where a class was handed over instead of an object, its name."""
-    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
 
 
 def fits(came: Shape, leading: Shape) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import frexp, inf, sqrt
-from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from scratch.errors import InvalidInput
 from scratch.layers import Array
+from scratch.options import Description, require
 
 Memory = dict[str, Any]  # arrays of θ's size, and a count
 Rates: TypeAlias = "float | tuple[Rates, ...]"  # one learning rate, or (nested) one for each member of a stack
@@ -24,14 +24,8 @@ SHARES = {"momentum", "decay", "rho"}  # fields that lie in [0, 1)
 AMOUNTS = {"weight_decay", "lr_decay", "initial_accumulator_value", "eps"}  # fields that are not negative
 
 
-def require(holds: bool, thing: object, name: str, must: str) -> None:
-    """Raises InvalidInput that names the field and what it ``must``, unless it ``holds``."""
-    if not holds:
-        raise InvalidInput(f"{type(thing).__name__}({name}={getattr(thing, name)}): must {must}")
-
-
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(Description):
     """What every update rule answers. ``update`` makes no array of θ's size: ``start`` has made room for all it needs."""
 
     learning_rate: Rates = 1e-3
@@ -47,9 +41,9 @@ class Optimizer:
     def _rates_hold(self) -> bool:
         try:
             low, high = self.base.min(), self.base.max()
-        except (TypeError, ValueError):  # no numbers, none at all, or a ragged tuple
+        except ValueError:  # no number at all, or a ragged tuple
             return False
-        return isinstance(self.learning_rate, (Real, tuple)) and bool(low > 0 and high < inf)
+        return bool(low > 0 and high < inf)
 
     @property
     def base(self) -> NDArray[np.float64]:
@@ -205,7 +199,7 @@ class Moments(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), self, "betas", "be two in [0, 1)")
+        require(all(0 <= beta < 1 for beta in self.betas), self, "betas", "lie in [0, 1)")
 
     def remembers(self) -> tuple[str, ...]:
         return ("mean", "square", "largest") if self.amsgrad else ("mean", "square")
@@ -279,7 +273,7 @@ def _average_square(square: Array, new: Array, decay: float, room: Array) -> Non
 
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(Description):
     """Changes ∂J/∂θ (…, P) in place so that it does not exceed ``limit``, in each member of a stack by itself."""
 
     limit: float

@@ -349,7 +349,7 @@ def test_ragged_batches_are_accepted(backend):
 BAD_PIECES = {
     "no units": (lambda: Dense(0), r"Dense\(units=0\).*at least one unit"),
     "negative units": (lambda: Dense(-2), r"Dense\(units=-2\)"),
-    "no features": (lambda: Network(LAYERS, 0), "at least one input feature, got 0"),
+    "no features": (lambda: Network(LAYERS, 0), r"Network\(inputs=0\): must be at least one input feature"),
     "empty network": (lambda: Network((), 2), "at least one layer"),
     "rate 0": (lambda: SGD(0.0), r"learning_rate=0.0\): must be positive"),
     "negative rate": (lambda: SGD(-0.1), r"learning_rate=-0.1"),
@@ -367,7 +367,7 @@ BAD_PIECES = {
     ),
     "batch norm's momentum NaN": (lambda: BatchNorm(momentum=float("nan")), r"BatchNorm\(momentum=nan\)"),
     "layer norm's epsilon": (lambda: LayerNorm(-1.0), r"LayerNorm\(epsilon=-1.0\)"),
-    "residual of nothing": (lambda: Residual(()), "Residual: at least one layer inside"),
+    "residual of nothing": (lambda: Residual(()), r"Residual\(layers=\(\)\): must hold at least one layer"),
     "residual that changes the width": (lambda: Residual((Dense(3), Tanh())).width(2), "turn 2 units into 3"),
     "dropout without a mask": (lambda: Dropout().forward({}, X), "training needs a mask"),
     "flatten what does not fit": (

@@ -262,11 +262,11 @@ def test_shown():
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        (scratch.Dense, ["Dense(units=0): a layer needs at least one unit"]),
+        (scratch.Dense, ["Dense(units=0): must be at least one unit"]),
         (scratch.LeakyReLU, ["LeakyReLU(slope=nan): must be a finite number"]),
         (scratch.Adam, []),  # all its options are those of Optimizer and of Moments
-        (scratch.optimizers.Moments, ["Moments(betas=(-1.0, -1.0)): must be two in [0, 1)"]),
-        (scratch.StepDecay, ["StepDecay(every=0): must be a whole number, 1 or more"]),
+        (scratch.optimizers.Moments, ["Moments(betas=(-1.0, -1.0)): must lie in [0, 1)"]),
+        (scratch.StepDecay, ["StepDecay(every=0): must be 1 or more"]),
         (scratch.Tanh, []),
     ],
 )

@@ -29,10 +29,8 @@ DESCRIBES = {  # all that torchref may ask of scratch: what there is, in which s
         "start_buffers",
         "noise_at",
         "fits",
-        "is_plain",
-        "kind_of",
     ),
-    *("require", "_rates_hold"),
+    "_rates_hold",
 }
 
 
@@ -42,11 +40,13 @@ class ScratchComputed(AssertionError):
 
 def functions():
     """(place, name) of every function of scratch that is not there to describe: of modules and of classes, ``__call__`` too."""
-    for module in [m for name, m in sorted(sys.modules.items()) if name.startswith("scratch.")]:
+    modules = {name: m for name, m in sorted(sys.modules.items()) if name.startswith("scratch.")}
+    del modules["scratch.options"]  # types and ranges of what describes
+    for module in modules.values():
         classes = [k for k in vars(module).values() if isinstance(k, type) and k.__module__ == module.__name__]
         for place in (module, *classes):
             for name, value in vars(place).items():
-                ours = isinstance(value, FunctionType) and value.__module__.startswith("scratch.")
+                ours = isinstance(value, FunctionType) and value.__module__ in modules
                 if ours and name not in DESCRIBES and (name == "__call__" or not name.startswith("__")):
                     yield place, name
 
