@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from scratch.arguments import is_plain, kind_of
 from scratch.errors import InvalidInput
 from scratch.initializers import Scheme, ones, zeros
 from scratch.layers import Array, Layer, Shape, Tensors
@@ -174,7 +175,7 @@ class Network:
         """
         outputs, caches = [], []
         for k, (layer, p) in enumerate(zip(self.layers, parameters, strict=True)):
-            x, cache = layer.forward(p, x, into[k] if into else None)
+            x, cache = layer.forward(p, x, into[k] if into is not None else None)
             outputs.append(x)
             caches.append(cache)
         return outputs, caches
@@ -207,7 +208,7 @@ class Network:
         for k in range(len(self.layers) - 1, -1, -1):
             layer, p, cache = self.layers[k], parameters[k], caches[k]
             if k:
-                dout = layer.backward(p, cache, dout, gradients[k], into[k - 1] if into else None)
+                dout = layer.backward(p, cache, dout, gradients[k], into[k - 1] if into is not None else None)
                 douts.append(dout)
             else:
                 layer.gradients(p, cache, dout, gradients[k])
@@ -221,24 +222,15 @@ class Network:
         ``into``: the trace of an earlier pass over a batch of the same shape, whose arrays this one may overwrite. Fresh
         arrays for every step cost more than the arithmetic: the system hands out their pages anew each time.
         """
-        outputs, caches = self.forward(parameters, x, into and into.outputs)
+        outputs, caches = self.forward(parameters, x, None if into is None else into.outputs)
         value, dout = loss(outputs[-1], y)
-        return value, Trace(outputs, self.backward(parameters, caches, dout, gradients, into and into.douts))
+        room = None if into is None else into.douts
+        return value, Trace(outputs, self.backward(parameters, caches, dout, gradients, room))
 
 
 def merge(*parts: Parameters) -> Parameters:
     """Parameters, buffers and noise of each layer in one dict, as ``forward`` wants them; the arrays are shared."""
     return tuple({name: a for named in layer for name, a in named.items()} for layer in zip(*parts, strict=True))
-
-
-def is_plain(array: Any) -> bool:
-    """Whether it is a NumPy array; a matrix multiplies otherwise, and PyTorch does not see what a masked array hides."""
-    return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))
-
-
-def kind_of(thing: Any) -> str:
-    """What came, in a word or two: where a class was handed over instead of an object, its name."""
-    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
 
 
 def fits(came: Shape, leading: Shape) -> bool:

@@ -20,7 +20,7 @@ from torch import nn
 
 import torchref.network
 from experiments.randomness import generator
-from scratch import CrossEntropy, Dense, Identity, InvalidInput, LeakyReLU, Network, ReLU, Tanh, saving
+from scratch import CrossEntropy, Dense, Identity, InvalidInput, LeakyReLU, Network, ReLU, Tanh, matching
 from scratch.fitting import predict
 from scratch.layers import Dropout, Layer, Residual
 from scratch.normalization import BatchNorm, LayerNorm
@@ -190,7 +190,7 @@ def test_plain_numpy_opens_the_npz(tmp_path):
 
 def test_names_are_those_of_conventions():
     """scratch may not import torchref, so the names stand in both: they must be the same."""
-    assert {name: other for name, other in conventions.NAMES.items() if name != "mask"} == saving.NAMES
+    assert {name: other for name, other in conventions.NAMES.items() if name != "mask"} == matching.NAMES
 
 
 # what is wrong with a file is said, and nothing else happens
@@ -282,16 +282,18 @@ DAMAGES = {
     "fraction": (edited(lambda h: h["layers.0.bias"].update(shape=[1.5])), "a shape or an offset is no count"),
     "truth": (edited(lambda h: h["layers.0.bias"].update(shape=[True])), "a shape or an offset is no count"),
     "size": (edited(bigger), r"layers.0.weight: F32 \[300, 2\] takes 2400 bytes, but it is given 24"),
-    "dtype": (edited(lambda h: h["layers.0.bias"].update(dtype="BF16")), "there is no type of layers.0.bias 'BF16'"),
+    "dtype": (
+        edited(lambda h: h["layers.0.bias"].update(dtype="F8_E4M3")),
+        "there is no type of layers.0.bias 'F8_E4M3'",
+    ),
     "no dtype": (edited(lambda h: h["layers.0.bias"].pop("dtype")), "KeyError: 'dtype'"),
     "entry": (edited(lambda h: h.update({"layers.0.bias": 3})), "cannot be read as a network: TypeError"),
-    "transposed": (edited(transposed), r"layer 0 \(Dense.*W must be \(…, 3, 2\), got \(2, 3\)"),
-    "missing": (edited(rename("layers.0.weight", "layers.0.weights")), r"expected layers.0.weight, got \["),
+    "transposed": (edited(transposed), r"layers.0.weight must be \(…, 3, 2\), as layers.0.weight; got \(2, 3\)"),
+    "missing": (edited(rename("layers.0.weight", "layers.0.weights")), r"'layers.0' should hold \['bias', 'weight'\], as layers.0; it holds \['bias', 'weights'\]"),
     "integers": (
         edited(lambda h: h["layers.0.weight"].update(dtype="I64", shape=[3])),
         "must be floating point, got int64",
     ),
-    "types": (edited(lambda h: h["layers.0.weight"].update(dtype="F16", shape=[6, 2])), "expected arrays of one type"),
     "metadata": (edited(lambda h: h.update(__metadata__=[])), "cannot be read as a network: AttributeError"),
     "no network": (edited(lambda h: h.pop("__metadata__")), "holds no description of a network"),
     "layer": (described(field("kind", "Dence")), r"there is no layer 'Dence'. Did you mean 'Dense'\?"),
@@ -307,10 +309,10 @@ DAMAGES = {
     "impossible": (described(field("rate", 1.5, 3)), r"Dropout\(rate=1.5\): must lie in \[0, 1\]"),
     "none": (described(lambda t: t["layers"].clear()), "needs at least one layer"),
     "wide": (described(field("units", 10**15)), "1000000000000000 units into 3"),
-    "inputs": (described(lambda t: t.update(inputs=3)), r"W must be \(…, 3, 3\), got \(3, 2\)"),
+    "inputs": (described(lambda t: t.update(inputs=3)), r"layers.0.weight must be \(…, 3, 3\), as layers.0.weight; got \(3, 2\)"),
     "no inputs": (described(lambda t: t.update(inputs="2")), "must be of layers"),
     "keys": (described(lambda t: t.update(code="import os")), "must have inputs and layers"),
-    "fewer": (described(lambda t: t["layers"].pop(2)), r"\['layers.2.layers.0.bias'.*belong to no layer"),
+    "fewer": (described(lambda t: t["layers"].pop(2)), r"expected 2 modules with a state, .*; got 3: .*'layers.2.layers.0'"),
     "residual": (described(field("layers", [], 2)), "Residual: at least one layer"),
     "deep": (
         edited(lambda h: h["__metadata__"].update(network="[" * 100_000)),
@@ -357,7 +359,7 @@ def test_pickles_are_never_opened(tmp_path):
         load(tmp_path / "bad.npz")
     np.save(tmp_path / "bad.npy", bomb)
     (tmp_path / "bad.npy").rename(tmp_path / "bad.npz")
-    with pytest.raises(InvalidInput, match="cannot be read as a network"):
+    with pytest.raises(InvalidInput, match="it is no npz file"):
         load(tmp_path / "bad.npz")
     assert not (tmp_path / "exploded").exists()
 
@@ -369,7 +371,7 @@ def test_a_damaged_npz_is_refused(tmp_path):
         ({"a": np.zeros(3)}, "no description"),
         ({"a": np.zeros(3, "c16")}, "a must be numbers, got complex128"),
         ({"a": np.zeros(3, ">f8")}, "a must be numbers, got >f8"),
-        ({"network": np.array(describe(SMALL))}, "expected layers.0.weight, got"),
+        ({"network": np.array(describe(SMALL))}, r"expected 3 modules with a state, .*; got 0: \(\)"),
         ({"network": np.zeros(3)}, "cannot be read as a network: JSONDecodeError"),
     ):
         np.savez(path, **arrays)
@@ -380,7 +382,7 @@ def test_a_damaged_npz_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="it is no npz file"):
         load(path)
     path.write_bytes(b"PK\3\4 and no more")
-    with pytest.raises(InvalidInput, match="BadZipFile"):
+    with pytest.raises(InvalidInput, match="it is no npz file: File is not a zip file"):
         load(path)
 
 
@@ -408,7 +410,7 @@ def test_other_bad_calls(tmp_path, suffix):
     network, path = Network(NESTED, FEATURES), tmp_path / f"n{suffix}"
     parameters, buffers = held(network)
     for call, message in (
-        (lambda: load(path), "cannot be read as a network: FileNotFoundError"),
+        (lambda: load(path), "n.*: there is no such file"),
         (lambda: load(tmp_path / "n.pickle"), "there is no format of 'n.pickle', suffix '.pickle'"),
         (lambda: save(tmp_path / "n.safetensor", network, parameters), "Did you mean '.safetensors'"),
         (lambda: save(tmp_path / "no" / f"n{suffix}", network, parameters), "cannot be written: No such file"),
@@ -646,10 +648,13 @@ WRONG = {
     ),
     "stack": (changed(**{"1_running_mean": torch.ones(2, 6).double()}), r"1.running_mean must be \(6,\)"),
     "bias": (changed(**{"4_bias": None}), r"'4' should hold \['bias', 'weight'\], as layers.4; it holds \['weight'\]"),
-    "more": (changed(**{"5_weight": torch.ones(1).double()}), r"expected 3 modules .*'layers.4'\]; got 4: .*'5'\]"),
+    "more": (changed(**{"5_weight": torch.ones(1).double()}), r"expected 3 modules .*'layers.4'\); got 4: .*'5'\)"),
     "fewer": (changed(**{"4_bias": None, "4_weight": None}), "expected 3 modules .* got 2"),
-    "types": (changed(**{"4_bias": torch.ones(3)}), r"one type.*'torch.float32', 'torch.float64'"),
-    "bfloat16": (sequential(torch.bfloat16).state_dict(), "torch.bfloat16"),
+    "complex": (changed(**{"4_bias": torch.ones(3) * 1j}), "4.bias: expected an array .*, got complex64"),
+    "meta": (changed(**{"4_bias": torch.ones(3, device="meta")}), "4.bias: expected a tensor of numbers in memory, got torch.float32 on meta"),
+    "sparse": (changed(**{"4_bias": torch.ones(3).to_sparse()}), "4.bias: expected a tensor of numbers in memory"),
+    "count": (changed(**{"1_num_batches_tracked": torch.tensor(1.5)}), "1.num_batches_tracked must be whole numbers"),
+    "negative": (changed(**{"1_num_batches_tracked": torch.tensor(-1)}), r"counts batches in float64, but is \[-1\]"),
 }
 
 
