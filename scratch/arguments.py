@@ -25,7 +25,7 @@ def kind_of(thing: Any) -> str:
 
 
 def array(place: str, value: Any, expected: str = "an array of numbers", kinds: str = "iuf") -> Array:
-    """``value`` itself, or the array that lists or a number of NumPy's mean; ``kinds`` are NumPy's letters for the types that it may hold."""
+    """``value`` itself, or the array that lists or NumPy's numbers mean; ``kinds``: NumPy's letters for what it may hold."""
     if isinstance(value, (list, tuple, np.generic)):
         try:
             value = np.array(value)
@@ -38,9 +38,10 @@ def array(place: str, value: Any, expected: str = "an array of numbers", kinds: 
 
 
 def whole(place: str, name: str, value: Any, low: int | None = None) -> int:
-    """A whole number, from ``low`` up; a truth value is none."""
-    right = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and (low is None or value >= low)
-    require(right, place, name, value, "a whole number" + ("" if low is None else f" from {low} up"))
+    """A whole number of 64 bits, from ``low`` up; a truth value is none."""
+    low, number = -(2**63) if low is None else low, isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    right = number and low <= value < 2**63
+    require(right, place, name, value, "a whole number" + (f" from {low} up" if low > -(2**63) else ""))
     return int(value)
 
 
@@ -73,8 +74,10 @@ def function(place: str, name: str, value: Any) -> Callable[..., Any]:
 
 def generator(place: str, value: Any) -> Generator:
     """NumPy's generator; of a seed, a whole number from 0 up, a fresh one."""
-    seed = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0
-    require(seed or isinstance(value, Generator), place, "generator", value, "a numpy.random.Generator, or a seed from 0 up")
+    seed = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
+    require(
+        seed or isinstance(value, Generator), place, "generator", value, "a numpy.random.Generator, or a seed from 0 up"
+    )
     return np.random.default_rng(value)
 
 
@@ -85,7 +88,11 @@ def require(right: bool, place: str, name: str, value: Any, expected: str) -> No
 
 def shown(value: Any) -> str:
     """A value in few characters of one line: what is longer, or no number or word, by its kind."""
-    if isinstance(value, (bool, float, complex, str, np.generic)) or value is None or (isinstance(value, int) and abs(value) < 1e30):
+    if (
+        isinstance(value, (bool, float, complex, str, np.generic))
+        or value is None
+        or (isinstance(value, int) and abs(value) < 1e30)
+    ):
         text = str(value) if isinstance(value, np.generic) else repr(value)
         return text if len(text) <= 60 and "\n" not in text else f"{text.splitlines()[0][:57]}…"
     return kind_of(value)

@@ -105,7 +105,9 @@ class Job:
             raise InvalidInput(f"parameters are stacked as {self.leading}: a stack needs at least one network")
         if self.buffers is not None:
             network.check_buffers(self.buffers, self.leading)
-        for k, named in enumerate(merge(self.parameters, ({},) * len(self.layers) if self.buffers is None else self.buffers)):
+        for k, named in enumerate(
+            merge(self.parameters, ({},) * len(self.layers) if self.buffers is None else self.buffers)
+        ):
             for name, array in named.items():
                 if array.dtype != self.data.x.dtype:
                     raise InvalidInput(f"layer {k}: {name} is {array.dtype}, but the data is {self.data.x.dtype}")

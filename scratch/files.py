@@ -28,7 +28,9 @@ def check_file(path: Path) -> None:
         reason = getattr(error, "strerror", None) or str(error)
         raise InvalidInput(f"{_shown(path)}: cannot be read: {reason}") from None
     if not stat.S_ISREG(mode):
-        raise InvalidInput(f"{_shown(path)}: expected a file, got {'a folder' if stat.S_ISDIR(mode) else 'a pipe or a device'}")
+        raise InvalidInput(
+            f"{_shown(path)}: expected a file, got {'a folder' if stat.S_ISDIR(mode) else 'a pipe or a device'}"
+        )
 
 
 def check_npz(source: Path | bytes, limit: int | None = None) -> None:

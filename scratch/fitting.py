@@ -6,7 +6,8 @@
     fitted = fit(job, validation, metrics={"accuracy": accuracy}, patience=5)
     predict(job.network, fitted.parameters, fitted.buffers, x)
 
-Randomness is the caller's: ``generator`` is NumPy's, or a seed for a fresh one, and a job's ``noise`` (dropout's masks) is a function of the step.
+Randomness is the caller's: ``generator`` is NumPy's, or a seed for a fresh one; a job's ``noise`` (dropout's masks) is a function
+of the step.
 """
 
 from __future__ import annotations
@@ -154,11 +155,14 @@ def _check_fit(job: Any, validation: Any, metrics: Any, train: Any, progress: An
     kind("fit", "job", job, Job)
     if validation is not None:
         kind("fit", "validation", validation, Batch)
-    require(callable(train) and not isinstance(train, type), "fit", "train", train, "a function from a job to snapshots")
+    require(
+        callable(train) and not isinstance(train, type), "fit", "train", train, "a function from a job to snapshots"
+    )
     require(callable(progress), "fit", "progress", progress, "a function from snapshots to snapshots")
     if metrics is None:
         return {}
-    for name, call in kind("fit", "metrics", metrics, Mapping).items():
+    require(isinstance(metrics, Mapping), "fit", "metrics", metrics, "a dict of names and functions")
+    for name, call in metrics.items():
         if not isinstance(name, str):
             raise InvalidInput(f"fit: metrics: expected names as keys, got {shown(name)}")
         if name == "loss":
@@ -197,7 +201,9 @@ def _measured(measure: str, value: Any, job: Job) -> Array:
 
 def _one_each(monitor: str, value: Array, job: Job) -> Array:
     if value.shape != job.leading:
-        raise InvalidInput(f"fit(monitor={monitor!r}): must be one number for each network {job.leading}, got {value.shape}")
+        raise InvalidInput(
+            f"fit(monitor={monitor!r}): must be one number for each network {job.leading}, got {value.shape}"
+        )
     return value.astype(float)
 
 

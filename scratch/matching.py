@@ -55,7 +55,11 @@ def assign(
     Raises InvalidInput unless the tensors are the network's and no others, and in one way.
     """
     held = {key: _numbers(key, value) for key, value in tensors.items()}
-    dtype = np.result_type(*found) if (found := {a.dtype for a in held.values() if a.dtype.kind == "f"}) else np.dtype(float)
+    dtype = (
+        np.result_type(*found)
+        if (found := {a.dtype for a in held.values() if a.dtype.kind == "f"})
+        else np.dtype(float)
+    )
     ours, theirs = _expected(network, held), _modules(held)
     if names is None and theirs.keys() == ours.keys():
         order = list(ours)
@@ -86,13 +90,17 @@ def _numbers(key: Any, value: Any) -> Array:
         raise InvalidInput(f"expected names of arrays, such as '0.weight'; got the {kind_of(key)} {key!r:.60}")
     found = array(key, value, "an array of floating point numbers, or a count")
     if found.dtype.kind == "f" and str(found.dtype) not in FLOATS:
-        raise InvalidInput(f"{key}: expected float64, float32 or float16 in this machine's byte order, got {found.dtype}")
+        raise InvalidInput(
+            f"{key}: expected float64, float32 or float16 in this machine's byte order, got {found.dtype}"
+        )
     return found
 
 
 def _expected(network: Network, held: Tensors) -> dict[str, dict[str, Shape]]:
     """Module -> name -> shape, in the network's order."""
-    most = max((*(a.size for a in held.values()), ROOM))  # before buffers are made for a width that somebody has written
+    most = max(
+        (*(a.size for a in held.values()), ROOM)
+    )  # before buffers are made for a width that somebody has written
     widest = max((network.inputs, *(n for named in network.shapes for shape in named.values() for n in shape)))
     if widest > most:
         raise InvalidInput(f"the network has a layer of {widest} units, and no array has as many numbers")
@@ -170,14 +178,14 @@ def _orders(kinds: dict[str, str], wanted: list[str]) -> Iterator[list[str]]:
         open_ = [name for name in kinds if not waits[name] and name not in taken]
         return iter([name for name in open_ if place < len(wanted) and kinds[name] == wanted[place]])
 
-    taken: dict[str, None] = {}  # in order
+    taken: dict[str, int] = {}  # its place
     choices = [candidates(0)]
     for _ in range(TRIES + 2 * len(kinds)):
         if not choices:
             return
         name = next(choices[-1], None)
         if name is not None:
-            taken[name] = None
+            taken[name] = len(taken)
             for other in after[name]:
                 waits[other] -= 1
             if len(taken) == len(wanted):

@@ -57,8 +57,12 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int, *, ignore_in
     classes = whole("confusion_matrix", "classes", classes, 1)
     predicted = array("confusion_matrix, predicted", predicted, "integer labels (…, m)", "iu")
     _check_range("confusion_matrix, predicted", predicted, NO_CLASS, classes)
-    labels, counted = _labels("confusion_matrix", labels, predicted.shape, classes, ignore_index)
-    stack, lost = predicted.shape[:-1], (counted & (predicted == NO_CLASS)).any(-1)
+    return _confusion("confusion_matrix", labels, predicted, classes, ignore_index)
+
+
+def _confusion(place: str, labels: Any, predicted: Array, classes: int, ignore_index: Any) -> Array:
+    labels, counted = _labels(place, labels, predicted.shape, classes, ignore_index)
+    stack, lost = predicted.shape[:-1], np.asarray((counted & (predicted == NO_CLASS)).any(-1))
     member = np.arange(np.prod(stack, dtype=int)).reshape(*stack, 1)
     cell = (member * classes + labels.astype(np.intp)) * classes + predicted.astype(np.intp)
     kept = np.broadcast_to(counted, predicted.shape) & (predicted != NO_CLASS)
@@ -87,7 +91,7 @@ def scores(matrix: Array, average: Average | None = None) -> Scores:
     where each false positive is another class's false negative, so that all three are the accuracy.
     """
     matrix = array("scores", matrix, "counts (…, classes, classes)")
-    lost = np.isnan(matrix).any((-2, -1)) if matrix.ndim > 1 else np.zeros((), bool)
+    lost = np.asarray(np.isnan(matrix).any((-2, -1)) if matrix.ndim > 1 else False)
     counts = np.where(lost[..., None, None], 1, matrix)
     right = np.isfinite(counts) & (counts >= 0) & (counts == np.floor(counts))
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or not right.all():
@@ -116,24 +120,29 @@ def above(output: Array, threshold: float = 0.0) -> Array:
 
     0 is the threshold for logits, 0.5 for probabilities. An output equal to it is class 0; one that is NaN or infinite is −1, none.
     """
-    output, threshold = _outputs("above", output), real("above", "threshold", threshold)
-    if output.shape[-2] != 1:
-        raise InvalidInput(f"above: expected one output (…, 1, m), got {output.shape}")
-    only = output[..., 0, :]
-    return np.where(np.isfinite(only), (only > threshold).astype(np.intp), NO_CLASS)
+    return _above("above", output, threshold)
 
 
 def binary_accuracy(output: Array, labels: Array, threshold: float = 0.0, *, ignore_index: int | None = None) -> Array:
     """Share of examples for which ``above(output, threshold)`` is the label, 0 or 1, (…,)."""
-    taken = above(output, threshold)
+    taken = _above("binary_accuracy", output, threshold)
     labels, counted = _labels("binary_accuracy", labels, taken.shape, 2, ignore_index)
     return _share(taken == labels, counted, taken != NO_CLASS)
 
 
 def binary_scores(output: Array, labels: Array, threshold: float = 0.0, *, ignore_index: int | None = None) -> Scores:
     """Precision, recall, F1 and support of class 1, (…,), from ``above(output, threshold)``."""
-    both = scores(confusion_matrix(labels, above(output, threshold), 2, ignore_index=ignore_index))
+    taken = _above("binary_scores", output, threshold)
+    both = scores(_confusion("binary_scores", labels, taken, 2, ignore_index))
     return Scores(both.precision[..., 1], both.recall[..., 1], both.f1[..., 1], both.support[..., 1])
+
+
+def _above(place: str, output: Any, threshold: Any) -> Array:
+    output, threshold = _outputs(place, output), real(place, "threshold", threshold)
+    if output.shape[-2] != 1:
+        raise InvalidInput(f"{place}: expected one output (…, 1, m), got {output.shape}")
+    only = output[..., 0, :]
+    return np.where(np.isfinite(only), (only > threshold).astype(np.intp), NO_CLASS)
 
 
 def _of_counts(hits: Array, predicted: Array, support: Array) -> Scores:
@@ -151,7 +160,7 @@ def _known(found: Scores, lost: Array) -> Scores:
     return Scores(*(np.where(lost, np.nan, a)[()] for a in (found.precision, found.recall, found.f1, found.support)))
 
 
-def _share(right: Array, counted: Array, known: Array) -> Array:
+def _share(right: Any, counted: Array, known: Any) -> Array:
     """The share of the examples ``counted`` that are ``right``; NaN where one of them is not ``known``."""
     share = (right & counted).sum(-1) / counted.sum(-1)
     return np.where((known | ~counted).all(-1), share, np.nan)[()]

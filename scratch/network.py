@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from scratch.arguments import generator as seeded
 from scratch.arguments import is_plain, kind_of
 from scratch.errors import InvalidInput
 from scratch.initializers import Scheme, ones, zeros
@@ -152,16 +153,20 @@ class Network:
         return leading
 
     def initialize(
-        self, weights: Scheme, generator_of: Callable[[int], Generator], biases: Scheme = zeros, leading: Shape = ()
+        self,
+        weights: Scheme,
+        generator_of: Callable[[int], Generator | int],
+        biases: Scheme = zeros,
+        leading: Shape = (),
     ) -> Parameters:
         """Initial parameters (…, *shape) for a stack of ``leading`` axes: γ is 1 and β is 0.
 
-        Layer k draws from ``generator_of(k)``, its matrix by ``weights``, then its column by ``biases``.
+        Layer k draws from ``generator_of(k)``, a generator or a seed: its matrix by ``weights``, then its column by ``biases``.
         """
         schemes = {"W": weights, "b": biases, "gamma": ones, "beta": zeros}
 
         def draw(k: int, shapes: dict[str, Shape]) -> Tensors:
-            generator = generator_of(k)
+            generator = seeded("initialize", generator_of(k))
             return {name: schemes[name.rpartition(".")[2]](generator, leading + s) for name, s in shapes.items()}
 
         return tuple(draw(k, shapes) for k, shapes in enumerate(self.shapes))

@@ -108,7 +108,9 @@ def describe(network: Network) -> str:
 def _number(value: Any) -> Any:
     """NumPy's number as Python's."""
     if not isinstance(value, np.generic):
-        raise InvalidInput(f"save: a layer's field must be numbers, words, truth values or layers, got {kind_of(value)}")
+        raise InvalidInput(
+            f"save: a layer's field must be numbers, words, truth values or layers, got {kind_of(value)}"
+        )
     return value.item()
 
 
@@ -210,7 +212,9 @@ def _unpack_safetensors(path: Path) -> tuple[Tensors, str | None]:
     for name, entry in entries:
         begin, stop = entry["data_offsets"]
         kept = np.frombuffer(data[begin:stop], DTYPES[entry["dtype"]]).reshape(entry["shape"])
-        wide = (kept.astype("<u4") << 16).view("<f4") if entry["dtype"] == "BF16" else kept  # the upper half of a float32
+        wide = (
+            (kept.astype("<u4") << 16).view("<f4") if entry["dtype"] == "BF16" else kept
+        )  # the upper half of a float32
         tensors[name] = wide.astype(wide.dtype.newbyteorder("="))
     return tensors, text
 
@@ -257,7 +261,8 @@ def _unpack_npz(path: Path) -> tuple[Tensors, str | None]:
     return tensors, None if text is None else str(text)
 
 
-Pack, Unpack = Callable[[Tensors, str], bytes], Callable[[Path], tuple[Tensors, str | None]]
+Pack = Callable[[Tensors, str], bytes]
+Unpack = Callable[[Path], tuple[Tensors, str | None]]
 
 
 def _format(path: Path) -> tuple[Pack, Unpack]:
@@ -268,7 +273,9 @@ def _format(path: Path) -> tuple[Pack, Unpack]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{os.getpid()}.{path.name[:50]}")  # a name that is as long as the system takes may not grow
+    temporary = path.with_name(
+        f".{os.getpid()}.{path.name[:50]}"
+    )  # a name that is as long as the system takes may not grow
     try:
         temporary.write_bytes(data)
         temporary.replace(path)
@@ -276,7 +283,7 @@ def _write(path: Path, data: bytes) -> None:
         reason = getattr(error, "strerror", None) or str(error)
         raise InvalidInput(f"{str(path)!r:.200}: cannot be written: {reason}") from None
     finally:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
 
 

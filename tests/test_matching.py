@@ -33,7 +33,10 @@ def state_of(network, names, order=None):
     held = {}
     for name, shapes in zip(names, network.shapes, strict=True):
         rows, columns = shapes["W"]
-        held |= {f"{name}.weight": random.standard_normal((rows, columns)), f"{name}.bias": random.standard_normal(rows)}
+        held |= {
+            f"{name}.weight": random.standard_normal((rows, columns)),
+            f"{name}.bias": random.standard_normal(rows),
+        }
     keys = sorted(held) if order is None else [list(held)[k] for k in order]
     return {key: torch.tensor(held[key]) for key in keys}
 
@@ -113,7 +116,9 @@ def test_what_names_do_not_decide_is_refused(case):
     names = UNDECIDED[case]
     network = equal(len(names))
     state = state_of(network, names)
-    with pytest.raises(InvalidInput, match=r"do not say whether '.*' or '.*' comes first, .* such as names=\('") as caught:
+    with pytest.raises(
+        InvalidInput, match=r"do not say whether '.*' or '.*' comes first, .* such as names=\('"
+    ) as caught:
         from_state_dict(network, state)
     proposed = eval(str(caught.value).rpartition("names=")[2])
     for order in (proposed, *itertools.permutations(names)):
@@ -209,7 +214,7 @@ def test_a_search_without_end_ends():
     names = [f"a{chr(97 + k)}" for k in range(20)]
     network = Network((Dense(FEATURES),) * 20, FEATURES)
     started = time.perf_counter()
-    with pytest.raises(InvalidInput, match="whether 'aa' or 'ab'|do not say whether"):
+    with pytest.raises(InvalidInput, match="do not say whether"):
         from_state_dict(network, state_of(network, names))
     chains = [f"{chr(97 + k // 2)}{chr(97 + k % 2)}.{n}" for k in range(14) for n in (0, 1)]
     layers = [Dense(FEATURES)] * 14 + [Dense(FEATURES), LayerNorm()] * 7

@@ -284,7 +284,10 @@ BAD = {
     "one axis": (lambda: metrics.scores(Y), "expected counts"),
     "one empty": (lambda: metrics.scores(np.array([[[1, 0], [0, 0]], [[0, 0], [0, 0]]])), "holds no examples"),
     "average": (lambda: metrics.scores(np.eye(2, dtype=int), "makro"), "no average 'makro'. Did you mean 'macro'"),
-    "two outputs": (lambda: metrics.binary_scores(Z, Y % 2), r"above: expected one output \(…, 1, m\), got \(3, 3\)"),
+    "two outputs": (
+        lambda: metrics.binary_scores(Z, Y % 2),
+        r"binary_scores: expected one output \(…, 1, m\), got \(3, 3\)",
+    ),
     "class 2 of two": (lambda: metrics.binary_accuracy(Z[:1], Y), "binary_accuracy: labels must lie in 0 … 1"),
     "all ignored": (lambda: metrics.accuracy(Z, Y * 0, ignore_index=0), "no examples but those labelled 0"),
     "one network's ignored": (
@@ -292,7 +295,10 @@ BAD = {
         "no examples but those labelled 0",
     ),
     "an ignored class": (lambda: metrics.accuracy(Z, Y - 1, ignore_index=1), "labels must lie in 0 … 2; found -1 … 0"),
-    "ignored by name": (lambda: metrics.accuracy(Z, Y, ignore_index="0"), r"accuracy\(ignore_index='0'\): .* whole number"),
+    "ignored by name": (
+        lambda: metrics.accuracy(Z, Y, ignore_index="0"),
+        r"accuracy\(ignore_index='0'\): .* whole number",
+    ),
     "no class": (lambda: metrics.confusion_matrix(Y, Y - 2, 3), "predicted: labels must lie in 0 … 2; found -2"),
     "infinite counts": (lambda: metrics.scores(np.full((2, 2), np.inf)), "expected counts"),
     "threshold": (lambda: metrics.above(Z[:1], np.nan), r"above\(threshold=nan\)"),

@@ -278,7 +278,10 @@ def makes_randomness(path):
 def test_only_randomness_makes_generators(path):
     """A stream made elsewhere depends on the order of calls, or is not the same for both implementations."""
     found = makes_randomness(path)
-    makers = {str(Path("experiments", "randomness.py")), str(Path("scratch", "arguments.py"))}  # the latter of a user's seed
+    makers = {
+        str(Path("experiments", "randomness.py")),
+        str(Path("scratch", "arguments.py")),
+    }  # the latter of a user's seed
     assert bool(found) == (short(path) in makers), f"{short(path)}: {found}"
     assert "random" not in roots(path)
 

@@ -67,7 +67,7 @@ def _member(member: Any, leading: tuple[int, ...]) -> tuple[int, ...]:
     chosen = () if member is None else member if isinstance(member, tuple) else (member,)
     whole = all(isinstance(k, int) and not isinstance(k, bool) for k in chosen)
     if not whole or len(chosen) != len(leading) or any(not -n <= k < n for k, n in zip(chosen, leading, strict=True)):
-        came = f"{chosen}" if whole and member is not None else shown(member)
+        came = f"({', '.join(map(shown, chosen))})" if isinstance(member, tuple) else shown(member)
         raise InvalidInput(f"state_dict(member={came}): must name one network of a stack {leading}")
     return chosen
 
@@ -97,5 +97,11 @@ def _array(key: Any, value: Any) -> Array:
         return value
     try:
         return (value.float() if value.dtype == torch.bfloat16 else value).detach().cpu().numpy()
-    except (RuntimeError, TypeError, ValueError):  # on the meta device, sparse, not made yet, of a type that NumPy lacks
-        raise InvalidInput(f"{key}: expected a tensor of numbers in memory, got {value.dtype} on {value.device}") from None
+    except (
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ):  # on the meta device, sparse, not made yet, of a type that NumPy lacks
+        raise InvalidInput(
+            f"{key}: expected a tensor of numbers in memory, got {value.dtype} on {value.device}"
+        ) from None
