@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -57,6 +56,7 @@ def real(place: str, name: str, value: Any) -> float:
 
 
 def truth(place: str, name: str, value: Any) -> bool:
+    """True or False, Python's or NumPy's."""
     require(isinstance(value, (bool, np.bool_)), place, name, value, "True or False")
     return bool(value)
 
@@ -64,11 +64,6 @@ def truth(place: str, name: str, value: Any) -> bool:
 def kind(place: str, name: str, value: Any, expected: type[T]) -> T:
     """An object of the class ``expected``."""
     require(isinstance(value, expected), place, name, value, f"of the kind {expected.__name__}")
-    return value
-
-
-def function(place: str, name: str, value: Any) -> Callable[..., Any]:
-    require(callable(value), place, name, value, "a function")
     return value
 
 
@@ -82,6 +77,7 @@ def generator(place: str, value: Any) -> Generator:
 
 
 def require(right: bool, place: str, name: str, value: Any, expected: str) -> None:
+    """Raises InvalidInput, ``place(name=value): must be expected``, unless it is ``right``."""
     if not right:
         raise InvalidInput(f"{place}({name}={shown(value)}): must be {expected}")
 

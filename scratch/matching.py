@@ -43,6 +43,7 @@ def path_of(layer: int, name: str) -> str:
 
 
 def axes_of(name: str) -> int:
+    """How many axes an array of that name has in a file, of a single network."""
     return AXES.get(name.rpartition(".")[2], 1)
 
 
