@@ -12,7 +12,6 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -144,7 +143,7 @@ def sweeps(device: torch.device) -> Iterator[dict[str, Any]]:
         rows, labels = trainee.load(job.data)
         models = [network_twin(network, parameters).to(device) for _ in range(members)]
         run = {
-            "stack": lambda t=trainee, r=rows, l=labels, n=steps: [t.step(0, r, l) for _ in range(n)],
+            "stack": partial(stepped, trainee, rows, labels, steps),
             "loop": partial(loop, models, rows, labels, steps),
         }
         times = {kind: [timed(one, device) / steps for _ in range(ROUNDS + 1)][1:] for kind, one in run.items()}
@@ -152,6 +151,11 @@ def sweeps(device: torch.device) -> Iterator[dict[str, Any]]:
         yield {"sweep": name, "stack_ms": round(1e3 * median(stack), 3), "loop_ms": round(1e3 * median(each), 3),
                "stack_min_ms": round(1e3 * min(stack), 3), "loop_min_ms": round(1e3 * min(each), 3),
                "times_faster": round(min(each) / min(stack), 1), "rounds": ROUNDS}  # fmt: skip
+
+
+def stepped(trainee: torchref.Trainee, rows: torch.Tensor, labels: torch.Tensor, steps: int) -> None:
+    for _ in range(steps):
+        trainee.step(0, rows, labels)
 
 
 def loop(models: list[nn.Module], rows: torch.Tensor, labels: torch.Tensor, steps: int) -> None:

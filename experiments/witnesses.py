@@ -60,7 +60,7 @@ def by_autodiff(job: Job) -> Testimony:
     learned = tuple({name: autodiff.Var(a) for name, a in named.items()} for named in job.parameters)
     given = merge(learned, job.start_buffers(), job.noise_at(0, job.data.x.shape[-1]))  # type: ignore[arg-type]
     value = job.loss.formula(job.network.formula(given, x), job.data.y)
-    if job.penalty:
+    if job.penalty is not None:
         value = value + job.penalty.formula(learned)
     names = [key for key, _ in _parameters(job.parameters)]
     leaves = [leaf for named in learned for leaf in named.values()]
@@ -146,7 +146,7 @@ def objective(job: Job, theta: Array, x: Array) -> Array:
     )
     given = merge(parameters, buffers, job.noise_at(0, x.shape[-1]))
     value, _ = job.loss(job.network.predict(given, x), job.data.y)
-    return np.broadcast_to(value + job.penalty(parameters) if job.penalty else value, moved)
+    return np.broadcast_to(value if job.penalty is None else value + job.penalty(parameters), moved)
 
 
 WITNESSES: dict[str, Witness] = {

@@ -155,7 +155,9 @@ class Job(Description):
             raise InvalidInput(f"parameters are stacked as {self.leading}: a stack needs at least one network")
         if self.buffers is not None:
             network.check_buffers(self.buffers, self.leading)
-        for k, named in enumerate(merge(self.parameters, self.buffers or ({},) * len(self.layers))):
+        for k, named in enumerate(
+            merge(self.parameters, ({},) * len(self.layers) if self.buffers is None else self.buffers)
+        ):
             for name, array in named.items():
                 if array.dtype != self.data.x.dtype:
                     raise InvalidInput(f"layer {k}: {name} is {array.dtype}, but the data is {self.data.x.dtype}")
@@ -235,7 +237,7 @@ class Job(Description):
     @cached_property
     def leading(self) -> Shape:
         """The stack axes (…) of the parameters, or of the buffers, or, of a network without either, of X."""
-        held = (*self.parameters, *(self.buffers or ()))
+        held = (*self.parameters, *(() if self.buffers is None else self.buffers))
         return next((a.shape[:-2] for named in held for a in named.values()), self.data.x.shape[:-2])
 
     @cached_property
@@ -250,9 +252,10 @@ class Job(Description):
 
     def noise_at(self, step: int, examples: int) -> Parameters:
         """What the layers are handed at this step. Raises InvalidInput where it does not fit."""
-        noise = self.noise(step) if self.noise else ({},) * len(self.layers)
-        if self.noise:
-            self.network.check_noise(noise, examples, self.leading)
+        if self.noise is None:
+            return ({},) * len(self.layers)
+        noise = self.noise(step)
+        self.network.check_noise(noise, examples, self.leading)
         return noise
 
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from scratch.arguments import generator as seeded
+from scratch.arguments import is_plain, kind_of
 from scratch.errors import InvalidInput
 from scratch.initializers import Scheme, ones, zeros
 from scratch.layers import Array, Layer, Shape, Tensors
@@ -147,16 +149,20 @@ class Network(Description):
         return leading
 
     def initialize(
-        self, weights: Scheme, generator_of: Callable[[int], Generator], biases: Scheme = zeros, leading: Shape = ()
+        self,
+        weights: Scheme,
+        generator_of: Callable[[int], Generator | int],
+        biases: Scheme = zeros,
+        leading: Shape = (),
     ) -> Parameters:
         """Initial parameters (…, *shape) for a stack of ``leading`` axes: γ is 1 and β is 0.
 
-        Layer k draws from ``generator_of(k)``, its matrix by ``weights``, then its column by ``biases``.
+        Layer k draws from ``generator_of(k)``, a generator or a seed: its matrix by ``weights``, then its column by ``biases``.
         """
         schemes = {"W": weights, "b": biases, "gamma": ones, "beta": zeros}
 
         def draw(k: int, shapes: dict[str, Shape]) -> Tensors:
-            generator = generator_of(k)
+            generator = seeded("initialize", generator_of(k))
             return {name: schemes[name.rpartition(".")[2]](generator, leading + s) for name, s in shapes.items()}
 
         return tuple(draw(k, shapes) for k, shapes in enumerate(self.shapes))
@@ -170,7 +176,7 @@ class Network(Description):
         """
         outputs, caches = [], []
         for k, (layer, p) in enumerate(zip(self.layers, parameters, strict=True)):
-            x, cache = layer.forward(p, x, into[k] if into else None)
+            x, cache = layer.forward(p, x, into[k] if into is not None else None)
             outputs.append(x)
             caches.append(cache)
         return outputs, caches
@@ -203,7 +209,7 @@ class Network(Description):
         for k in range(len(self.layers) - 1, -1, -1):
             layer, p, cache = self.layers[k], parameters[k], caches[k]
             if k:
-                dout = layer.backward(p, cache, dout, gradients[k], into[k - 1] if into else None)
+                dout = layer.backward(p, cache, dout, gradients[k], into[k - 1] if into is not None else None)
                 douts.append(dout)
             else:
                 layer.gradients(p, cache, dout, gradients[k])
@@ -217,9 +223,10 @@ class Network(Description):
         ``into``: the trace of an earlier pass over a batch of the same shape, whose arrays this one may overwrite. Fresh
         arrays for every step cost more than the arithmetic: the system hands out their pages anew each time.
         """
-        outputs, caches = self.forward(parameters, x, into and into.outputs)
+        outputs, caches = self.forward(parameters, x, None if into is None else into.outputs)
         value, dout = loss(outputs[-1], y)
-        return value, Trace(outputs, self.backward(parameters, caches, dout, gradients, into and into.douts))
+        room = None if into is None else into.douts
+        return value, Trace(outputs, self.backward(parameters, caches, dout, gradients, room))
 
 
 def merge(*parts: Parameters) -> Parameters:

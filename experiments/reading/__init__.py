@@ -30,10 +30,9 @@ def suffix(path: Path) -> str:
 def read(path: Path, label: Column = None, rows: bool | None = None, labels: Any = None) -> Held:
     """What a file holds. Raises InvalidInput that begins with the path for whatever is wrong with it or in it."""
     check_file(path)
-    if suffix(path) == ".npz":
-        check_npz(path, arrays.LIMIT)
     try:
         if suffix(path) == ".npz":
+            check_npz(path, arrays.LIMIT)
             with opened(), path.open("rb") as file, np.load(file, allow_pickle=False) as held:
                 return arrays.archive(held, label, rows, labels)
         if suffix(path) == ".npy":

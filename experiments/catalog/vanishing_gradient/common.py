@@ -76,11 +76,12 @@ def laws(
     rows: list[dict[str, Any]] = []
     for name, shot in shots.items():
         for signal, observed in observe(shot).items():
-            for depth, values in zip(depths or range(1, len(observed) + 1), observed, strict=True):
+            places = range(1, len(observed) + 1) if depths is None else depths
+            for depth, values in zip(places, observed, strict=True):
                 named = {"part": part, "condition": condition, "backend": name, "signal": signal, "depth": depth}
                 rows += [named | statistic for statistic in statistics(values[np.isfinite(values)])]
     return {"laws": pd.DataFrame(rows)} | compared(
-        job, shots, part, condition + (f", depth {depths[0]}" if depths else "")
+        job, shots, part, condition + ("" if depths is None else f", depth {depths[0]}")
     )
 
 

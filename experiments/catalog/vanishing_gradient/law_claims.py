@@ -27,7 +27,7 @@ def law_claims(laws: pd.DataFrame) -> list[Claim]:
 def of(laws: pd.DataFrame, part: str, statistic: str, condition: str | None = None) -> pd.DataFrame:
     """The comparisons of one part, where something is predicted."""
     rows = laws[(laws.part == part) & (laws.statistic == statistic) & laws.predicted.notna()]
-    rows = rows[rows.condition == condition] if condition else rows
+    rows = rows if condition is None else rows[rows.condition == condition]
     frame = rows[["backend", "measured", "standard_error", "predicted"]].assign(control_predicted=rows.control)
     return frame.assign(condition=rows.condition + ", " + rows.signal + ", depth " + rows.depth.astype(str))
 

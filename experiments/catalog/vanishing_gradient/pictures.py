@@ -49,10 +49,10 @@ def plot(name: str, title: str, draw: Callable[[pd.DataFrame], Figure], table: p
 
 
 def by_group(
-    ax: Axes, rows: pd.DataFrame, column: str, names: Sequence[str] = (), x: str = "depth", y: str = "measured"
+    ax: Axes, rows: pd.DataFrame, column: str, names: Sequence[str] | None = None, x: str = "depth", y: str = "measured"
 ) -> None:
     """A series for each name in that column, in the colour of its place among ``names``."""
-    for index, name in enumerate(names or rows[column].unique()):
+    for index, name in enumerate(rows[column].unique() if names is None else names):
         series(ax, rows[rows[column] == name], str(name), index, x=x, y=y)
 
 

@@ -14,7 +14,7 @@ from experiments.catalog.vanishing_gradient.common import EXAMPLES, compared, ga
 from experiments.data import load
 from experiments.experiment import Backend, Tables, backends
 from experiments.randomness import batches, generator, stack
-from scratch import activations, initializers, metrics
+from scratch import activations, initializers
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import Scheme
 from scratch.layers import Array, Dense, Layer, Residual
@@ -160,7 +160,7 @@ def followed(job: Job, names: Sequence[str], part: str, activation: str, depth: 
 
 def scored(output: Array, labels: Array) -> tuple[Array, Array]:
     loss = CrossEntropy()(output, labels)[0]
-    return np.where(np.isnan(loss), np.inf, loss), metrics.accuracy(output, labels)
+    return np.where(np.isnan(loss), np.inf, loss), probes.answered(output, labels)
 
 
 def first_step(job: Job, backend: Backend, names: Sequence[str]) -> pd.DataFrame:
