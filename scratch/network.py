@@ -12,7 +12,6 @@ import numpy as np
 from numpy.random import Generator
 
 from scratch.arguments import generator as seeded
-from scratch.arguments import is_plain, kind_of
 from scratch.errors import InvalidInput
 from scratch.initializers import Scheme, ones, zeros
 from scratch.layers import Array, Layer, Shape, Tensors

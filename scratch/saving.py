@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from scratch import activations, normalization  # noqa: F401  so that their layers are known
-from scratch.arguments import kind, kind_of, require
+from scratch.arguments import kind, require
 from scratch.errors import InvalidInput, unknown
 from scratch.files import check_file, check_npz
 from scratch.layers import Array, Layer, Tensors
