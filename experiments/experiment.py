@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from scratch.contract import Job, Snapshot
-from scratch.errors import InvalidInput, unknown
+from scratch.errors import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,12 +126,6 @@ def load(name: str) -> Experiment:
     if name not in names():
         raise unknown("experiment", name, names())
     return Experiment(name)
-
-
-def require(condition: bool, option: str, expected: str, came: object) -> None:
-    """Raises InvalidInput in one wording for every option."""
-    if not condition:
-        raise InvalidInput(f"--{option.replace('_', '-')}: expected {expected}, got {came}")
 
 
 def require_device(device: str, dtype: str) -> None:

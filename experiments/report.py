@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+from experiments.command import command
+
+if __name__ == "__main__":
+    command("experiments.report")
+
 import json
 import platform
 import shlex
 import subprocess
-import sys
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -18,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.store import ROOT
 from experiments.store import write as write_text
+from scratch.command import Parser, answer
 from scratch.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -212,21 +217,12 @@ def inline(svg: str) -> str:
 
 def main() -> int:
     """Renders the report of the folders named on the command line again."""
-    import argparse
-
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.report", description="Render reports again from their tables alone."
-    )
+    parser = Parser(prog="python -m experiments.report", description="Render reports again from their tables alone.")
     parser.add_argument("folders", nargs="+", type=Path, help="result folders, such as results/vanishing_gradient")
-    try:
+
+    def work() -> None:
         for folder in parser.parse_args().folders:
             render(folder)
             print(folder / "report.html")
-    except InvalidInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return answer(work)

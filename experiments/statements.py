@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
-import sys
+from experiments.command import command
+
+if __name__ == "__main__":
+    command("experiments.statements")
+
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from experiments.store import ROOT
+from scratch.command import answer
 from scratch.errors import InvalidInput
 
 PAGE = ROOT / "docs" / "statements.md"
@@ -289,14 +294,8 @@ def page() -> str:
 
 
 def main() -> int:
-    try:
+    def work() -> None:
         PAGE.write_text(page(), encoding="utf-8", newline="\n")
-    except InvalidInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(PAGE)
-    return 0
+        print(PAGE)
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return answer(work)

@@ -290,6 +290,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
 REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min}
 
 if __name__ == "__main__":
+    from scratch.command import run
     from scratch.tape import main
 
-    main()
+    run(main)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from experiments.command import command
+
+if __name__ == "__main__":
+    command("experiments.documentation.__main__")
+
 from pathlib import Path
 
 from experiments.documentation.pages import documents
@@ -15,7 +20,3 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
         print(path)
-
-
-if __name__ == "__main__":
-    main()
