@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -20,6 +21,7 @@ from typing import NoReturn
 from scratch.errors import InvalidInput
 
 FAULT, UNWRITABLE = 70, 74  # EX_SOFTWARE and EX_IOERR of sysexits.h
+NARROWEST = 40  # columns of a terminal; in fewer, what lays out --help may never come to an end
 SIGNALS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
 
 _heard: list[int] = []  # signals that asked this process to end
@@ -41,6 +43,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     _fill_closed_descriptors()
     out, err = (_Outlet(number, held) for number, held in ((1, sys.stdout), (2, sys.stderr)))
     sys.stdout, sys.stderr = out, err
+    if shutil.get_terminal_size().columns < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)
     on_signals(_stop)
     try:
         status = answer(main)
@@ -90,6 +94,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _stopped(number: int, more: str) -> int:
+    _heard.clear()  # it has been answered
     word = SIGNALS[signal.Signals(number).name]
     return _say(f"{word}: {more}" if more else word, 128 + number)
 

@@ -47,7 +47,7 @@ QUICK = Options(points=50, factors=(1, 2, 5, 20, 50), draws=6)
 
 COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
     "examples": Cost(0.42, 11),
-    "chains": Cost(2.5, 19, {"n": 2}),
+    "chains": Cost(2.5, 19, {"n": 3}),
 }
 
 
