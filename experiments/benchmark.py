@@ -6,10 +6,10 @@ rounds' own ratios. Times depend on the machine and live apart from the results 
 
 from __future__ import annotations
 
-from experiments.command import command
+from experiments.command import begin
 
 if __name__ == "__main__":
-    command("experiments.benchmark")
+    begin("experiments.benchmark")
 
 import argparse
 import time

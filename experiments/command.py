@@ -9,7 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 
-def command(module: str) -> NoReturn:
+def begin(module: str) -> NoReturn:
     """Runs the ``main`` of that module as this process's command. Called above a file's imports, which come under it."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job begins deaf to Ctrl-C
         signal.signal(signal.SIGINT, _leave)

@@ -2,7 +2,8 @@
 
 The file has a docstring (its first line is the summary), and
 
-    Options             a frozen dataclass: every option with its default and help; ``QUICK``: one for --quick
+    Options             a frozen dataclass, Checked: every option with its default, range and help; ``QUICK``: one for --quick
+    COSTS               what the largest cell of each part takes at the defaults: see work.py
     cells(options)      the independent pieces of work, as pure data
     measure(cell)       runs one cell on both backends -> tables, reduced to rows at once
     analyse(tables, options)   the tables of all cells -> Analysis: more tables, claims, the finding

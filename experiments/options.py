@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from scratch.errors import InvalidInput
@@ -49,7 +48,6 @@ class Checked:
             require(len(set(values)) == len(values), name, "different values", value)
 
 
-@cache
 def declared(options: type) -> dict[str, Option]:
     """Every option of a class, by name."""
     return {name: _read(hint) for name, hint in get_type_hints(options, include_extras=True).items()}
@@ -71,8 +69,11 @@ def takes(option: Option, value: Any) -> bool:
         return False
     if option.choices and value not in option.choices:
         return False
-    normal = value == 0 or option.kind not in (int, float) or abs(value) >= sys.float_info.min
-    return normal and (option.range is None or option.range.low <= value <= option.range.high)  # NaN is in no range
+    if option.kind not in (int, float):
+        return True
+    number: Any = value
+    normal = number == 0 or abs(number) >= sys.float_info.min
+    return normal and (option.range is None or option.range.low <= number <= option.range.high)  # NaN is in no range
 
 
 def expected(option: Option) -> str:

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from experiments.command import command
+from experiments.command import begin
 
 if __name__ == "__main__":
-    command("experiments.statements")
+    begin("experiments.statements")
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -176,7 +176,7 @@ def _workers(experiment: Experiment, pending: dict[int, Cell], jobs: int) -> Ite
     If a worker is killed, the cells that ran at that moment are suspected, and wait until the others are done, in parallel as
     before; then they run alone, where each has as much memory as there is and is known by name if it kills again.
     """
-    left, suspects, deaths = dict(pending), {}, Counter[int]()
+    left, suspects, deaths = dict(pending), dict[int, Cell](), Counter[int]()
     try:
         while left or suspects:
             cells, running = left or suspects, set[int]()

@@ -7,10 +7,10 @@ measures these numbers again.
 
 from __future__ import annotations
 
-from experiments.command import command
+from experiments.command import begin
 
 if __name__ == "__main__":
-    command("experiments.work")
+    begin("experiments.work")
 
 import os
 import sys

@@ -108,7 +108,7 @@ class _Outlet(io.TextIOWrapper):
     """Standard output or error. What a terminal has no letters for is escaped; when it cannot be written any more, what
     follows goes nowhere, the work goes on, and ``lost`` says why."""
 
-    def __init__(self, number: int, held: io.TextIOBase | None) -> None:
+    def __init__(self, number: int, held: object) -> None:
         self.lost: OSError | None = None
         self.number = number
         held = held if isinstance(held, io.TextIOWrapper) else None  # None where the stream was closed
@@ -124,7 +124,8 @@ class _Outlet(io.TextIOWrapper):
         try:
             return super().write(text)
         except OSError as error:
-            return self._lose(error) or len(text)
+            self._lose(error)
+            return len(text)
 
     def flush(self) -> None:
         try:

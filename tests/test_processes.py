@@ -23,7 +23,7 @@ from scratch.errors import InvalidInput
 
 TOY = f"{shlex.quote(sys.executable)} {shlex.quote(str(TESTS / 'toybox.py'))} toy"
 RUN = f"{shlex.quote(sys.executable)} -m experiments.run"
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
+PATHS = os.pathsep.join((str(TESTS.parent), str(TESTS)))
 linux = pytest.mark.skipif(sys.platform != "linux", reason="tested by way of /proc and /dev")
 
 
@@ -31,7 +31,13 @@ def shell(command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A command as a shell runs it, in a group of its own; the status of a pipe is that of its first failing part."""
     words = ["bash", "-o", "pipefail", "-c", command]
     return subprocess.run(
-        words, capture_output=True, text=True, errors="replace", env=ENVIRONMENT | variables, timeout=120, start_new_session=True
+        words,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=os.environ | {"PYTHONPATH": PATHS} | variables,
+        timeout=120,
+        start_new_session=True,
     )
 
 
@@ -190,12 +196,12 @@ def test_control_c_during_imports(command, name, tmp_path, monkeypatch):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(INTERRUPTER.format(name=name))
     monkeypatch.chdir(tmp_path)
-    path = os.pathsep.join((str(tmp_path / "site"), ENVIRONMENT["PYTHONPATH"]))
+    path = os.pathsep.join((str(tmp_path / "site"), PATHS))
     done = subprocess.run(
         [sys.executable, "-m", f"experiments.{command.split()[0]}", *command.split()[1:], *["--jobs", "1"] * ("run" in command)],
         capture_output=True,
         text=True,
-        env=ENVIRONMENT | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path},
         timeout=120,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip

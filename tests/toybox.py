@@ -45,6 +45,6 @@ def listing(folder: Path, *without: str) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    from experiments.command import command
+    from experiments.command import begin
 
-    command("experiments.run")
+    begin("experiments.run")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from experiments.command import command
+from experiments.command import begin
 
 if __name__ == "__main__":
-    command("experiments.documentation.__main__")
+    begin("experiments.documentation.__main__")
 
 from pathlib import Path
 
