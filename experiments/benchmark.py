@@ -6,7 +6,7 @@ rounds' own ratios. Times depend on the machine and live apart from the results 
 
 from __future__ import annotations
 
-from experiments.command import begin
+from experiments.command import Parser, begin
 
 if __name__ == "__main__":
     begin("experiments.benchmark")
@@ -25,7 +25,6 @@ import scratch
 from experiments import randomness
 from experiments.options import require
 from scratch import initializers
-from scratch.command import Parser
 from scratch.training import start, step
 from torchref import conventions
 from torchref.network import Network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 from importlib import import_module
@@ -16,6 +17,15 @@ def begin(module: str) -> NoReturn:
     from scratch.command import run  # imports NumPy
 
     run(import_module(module).main)
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises InvalidInput, one line, for what argparse would answer with its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        from scratch.errors import InvalidInput
+
+        raise InvalidInput(f"{message}; see --help")
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from experiments.command import begin
+from experiments.command import Parser, begin
 
 if __name__ == "__main__":
     begin("experiments.report")
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.store import ROOT
 from experiments.store import write as write_text
-from scratch.command import Parser, answer
+from scratch.command import answer
 from scratch.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import shutil
@@ -27,15 +26,8 @@ SIGNALS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"
 _heard: list[int] = []  # signals that asked this process to end
 
 
-class Stopped(KeyboardInterrupt):
+class _Stopped(KeyboardInterrupt):
     """A signal asked the program to end: Ctrl-C's own exception, so that one ``except`` answers all of them."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Raises InvalidInput, one line, for what argparse would answer with its usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidInput(f"{message}; see --help")
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
@@ -65,7 +57,7 @@ def answer(work: Callable[[], int | None], interrupted: str = "") -> int:
     except InvalidInput as error:
         return _say(f"error: {error}", 2)
     except KeyboardInterrupt as stop:
-        return _stopped(stop.args[0] if isinstance(stop, Stopped) else signal.SIGINT, interrupted)
+        return _stopped(stop.args[0] if isinstance(stop, _Stopped) else signal.SIGINT, interrupted)
     except Exception as error:
         if _heard:  # an import that is interrupted may raise anything
             return _stopped(_heard[0], interrupted)
@@ -90,7 +82,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
     if _heard:  # asked twice: without waiting for anything
         os._exit(128 + number)
     _heard.append(number)
-    raise Stopped(number)
+    raise _Stopped(number)
 
 
 def _stopped(number: int, more: str) -> int:
