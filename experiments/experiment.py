@@ -2,7 +2,8 @@
 
 The file has a docstring (its first line is the summary), and
 
-    Options             a frozen dataclass: every option with its default and help; ``QUICK``: one for --quick
+    Options             a frozen dataclass, Checked: every option with its default, range and help; ``QUICK``: one for --quick
+    COSTS               what the largest cell of each part takes at the defaults: see work.py
     cells(options)      the independent pieces of work, as pure data
     measure(cell)       runs one cell on both backends -> tables, reduced to rows at once
     analyse(tables, options)   the tables of all cells -> Analysis: more tables, claims, the finding
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 from tyro.conf import arg
 
+from experiments.options import Checked
 from scratch.contract import Job, Snapshot
-from scratch.errors import InvalidInput, unknown
+from scratch.errors import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +52,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(Checked):
     """The options of an experiment on a data set of the user's choice: its own options inherit them."""
 
     data: Annotated[
@@ -154,12 +156,6 @@ def load(name: str) -> Experiment:
     if name not in names():
         raise unknown("experiment", name, names())
     return Experiment(name)
-
-
-def require(condition: bool, option: str, expected: str, came: object) -> None:
-    """Raises InvalidInput in one wording for every option."""
-    if not condition:
-        raise InvalidInput(f"--{option.replace('_', '-')}: expected {expected}, got {came}")
 
 
 def require_device(device: str, dtype: str) -> None:

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+from experiments.command import Parser, begin
+
+if __name__ == "__main__":
+    begin("experiments.report")
+
 import io
 import json
 import os
 import platform
 import shlex
 import subprocess
-import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -22,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import folder as disk
 from experiments.store import ROOT, reason
+from scratch.command import answer
 from scratch.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -256,21 +261,12 @@ def inline(svg: str) -> str:
 
 def main() -> int:
     """Renders the report of the folders named on the command line again."""
-    import argparse
-
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.report", description="Render reports again from their tables alone."
-    )
+    parser = Parser(prog="python -m experiments.report", description="Render reports again from their tables alone.")
     parser.add_argument("folders", nargs="+", type=Path, help="result folders, such as results/vanishing_gradient")
-    try:
+
+    def work() -> None:
         for folder in parser.parse_args().folders:
             render(folder)
             print(folder / "report.html")
-    except InvalidInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return answer(work)

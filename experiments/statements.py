@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
-import sys
+from experiments.command import begin
+
+if __name__ == "__main__":
+    begin("experiments.statements")
+
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +17,7 @@ from typing import NamedTuple
 
 from experiments.report import read
 from experiments.store import ROOT, clean, write
+from scratch.command import answer
 from scratch.errors import InvalidInput
 
 PAGE = ROOT / "docs" / "statements.md"
@@ -290,15 +295,9 @@ def page() -> str:
 
 
 def main() -> int:
-    clean(PAGE.parent)
-    try:
+    def work() -> None:
+        clean(PAGE.parent)
         write(PAGE, page())
-    except InvalidInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(PAGE)
-    return 0
+        print(PAGE)
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return answer(work)

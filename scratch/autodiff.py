@@ -205,6 +205,7 @@ FUNCTIONS |= {
 }
 
 if __name__ == "__main__":
+    from scratch.command import run
     from scratch.tape import main
 
-    main()
+    run(main)

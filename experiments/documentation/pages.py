@@ -72,7 +72,9 @@ PAGES = {
         "The rate of a hundred updates, as a share of the optimizer's own. The loss that the last one sees stops falling at 30.",
     ),
     "initializers": Page("Initializers", ("initializers",)),
-    "networks": Page("Networks and jobs", ("network", "contract", "training", "options", "errors", "arguments")),
+    "networks": Page(
+        "Networks and jobs", ("network", "contract", "training", "options", "errors", "arguments", "command")
+    ),
     "training": Page("Fitting, metrics, saving", ("fitting", "metrics", "saving", "matching", "files")),
     "autodiff": Page(
         "Autodiff and gradient checks",

@@ -11,7 +11,7 @@ from experiments.reading.held import EXACT, Column, Held, chosen, counts_rows, o
 from scratch.contract import remedy
 from scratch.errors import InvalidInput, unknown
 from scratch.layers import Array
-from scratch.network import is_plain, kind_of
+from scratch.options import is_plain, kind_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,19 +7,20 @@ connections. And the opposite: gradients that explode, with clipping; and inputs
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, DataOptions, Plot, Tables, require, require_device
+from experiments.experiment import Analysis, Cell, DataOptions, Plot, Tables, require_device
+from experiments.options import Range
+from experiments.work import Cost
 from scratch import activations, initializers
 from scratch.errors import unknown
 
 TRACKED = 60  # steps over which the two implementations' parameters are followed
 STALLS = 30  # layers from which Xavier's scheme is expected to stall with ReLU; at fewer both learn, He sooner
 FEW = 5  # layers; so few need no repair: they learn, or not, whatever becomes of the gradient on its way
-LEAST = {"width": 5, "draws": 1000, "seeds": 2, "train_seeds": 2, "race_seeds": 2, "repair_seeds": 2}
 LEARNS = (-1.0, 3.0)  # powers of ten between which the first layer's gradient must lie, as a multiple of the last's
 STUCK = (-4.0, 4.0)  # beyond these nothing is learned; between the two nothing is claimed: it is a matter of patience
 REPAIRS = {  # one thing changed at a time, beginning from "standard" weights; with batch norm weights do not matter
@@ -49,7 +50,9 @@ REPAIRED = {  # what the figures call them: kind and weights
 class Options(DataOptions):
     """Vanishing gradients: from the product of weights to networks that do not train and what repairs them, with the theory."""
 
-    depths: Annotated[tuple[int, ...], arg(help="hidden layers of the networks whose signals are measured")] = (
+    depths: Annotated[
+        tuple[int, ...], Range(1, 1000), arg(help="hidden layers of the networks whose signals are measured")
+    ] = (
         2,
         5,
         10,
@@ -69,38 +72,41 @@ class Options(DataOptions):
         "he",
         "notes",
     )
-    width: Annotated[int, arg(help="units in each hidden layer of those networks")] = 128
-    wide: Annotated[int, arg(help="units of the wide tanh networks whose depth scale is measured")] = 300
-    seeds: Annotated[int, arg(help="how many seeds, counted from 0")] = 10
+    width: Annotated[int, Range(5, 4096), arg(help="units in each hidden layer of those networks")] = 128
+    wide: Annotated[
+        int, Range(1, 10_000), arg(help="units of the wide tanh networks whose depth scale is measured")
+    ] = 300
+    seeds: Annotated[int, Range(2, 10_000), arg(help="how many seeds, counted from 0")] = 10
     draws: Annotated[
-        int, arg(help="random products of which the exact laws are taken; small networks in proportion")
+        int,
+        Range(1000, 10**8),
+        arg(help="random products of which the exact laws are taken; small networks in proportion"),
     ] = 20_000
-    train_depths: Annotated[tuple[int, ...], arg(help="layers of the networks that are trained")] = (5, 10, 30)
-    train_steps: Annotated[int, arg(help="steps for which every combination is trained")] = 40
-    race_depths: Annotated[tuple[int, ...], arg(help="layers at which He is raced against Xavier, ReLU")] = (22, 30)
-    race_steps: Annotated[int, arg(help="steps of that race")] = 450
-    train_width: Annotated[int, arg(help="units in each hidden layer of the trained networks")] = 64
-    train_seeds: Annotated[int, arg(help="seeds of the trained networks")] = 2
-    race_seeds: Annotated[int, arg(help="seeds of the race")] = 3
-    repair_steps: Annotated[int, arg(help="steps for which repaired networks of the largest --train-depths train")] = (
-        100
+    train_depths: Annotated[tuple[int, ...], Range(1, 1000), arg(help="layers of the networks that are trained")] = (
+        5,
+        10,
+        30,
     )
-    repair_seeds: Annotated[int, arg(help="seeds of the repaired networks that train")] = 5
-    repair_width: Annotated[int, arg(help="units in each of their hidden layers")] = 32
+    train_steps: Annotated[int, Range(1, 10**6), arg(help="steps for which every combination is trained")] = 40
+    race_depths: Annotated[
+        tuple[int, ...], Range(1, 1000), arg(help="layers at which He is raced against Xavier, ReLU")
+    ] = (22, 30)
+    race_steps: Annotated[int, Range(1, 10**6), arg(help="steps of that race")] = 450
+    train_width: Annotated[int, Range(1, 4096), arg(help="units in each hidden layer of the trained networks")] = 64
+    train_seeds: Annotated[int, Range(2, 1000), arg(help="seeds of the trained networks")] = 2
+    race_seeds: Annotated[int, Range(2, 1000), arg(help="seeds of the race")] = 3
+    repair_steps: Annotated[
+        int, Range(1, 10**6), arg(help="steps for which repaired networks of the largest --train-depths train")
+    ] = 100
+    repair_seeds: Annotated[int, Range(2, 1000), arg(help="seeds of the repaired networks that train")] = 5
+    repair_width: Annotated[int, Range(1, 4096), arg(help="units in each of their hidden layers")] = 32
     device: Annotated[str, arg(help="where PyTorch computes: cpu, cuda or mps")] = "cpu"
     dtype: Annotated[
         Literal["float64", "float32"], arg(help="float64 to compare, float32 to see rounding and underflow")
     ] = "float64"
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if isinstance(value, tuple):
-                require(len(value) > 0, name, "at least one value", "none")
-                require(len(set(value)) == len(value), name, "different values", " ".join(map(str, value)))
-            for number in value if isinstance(value, tuple) else (value,):
-                if isinstance(number, int):
-                    least = LEAST.get(name, 1)
-                    require(number >= least, name, f"whole numbers from {least} up", number)
+        super().__post_init__()
         for known, chosen, kind in (
             (activations.by_name(), self.activations, "activation"),
             (initializers.by_name(), self.inits, "init scheme"),
@@ -126,6 +132,24 @@ QUICK = Options(
     repair_seeds=2,
     repair_width=24,
 )
+
+COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
+    "product": Cost(0.24, 30),
+    "linear": Cost(0.93, 350),
+    "dead": Cost(1.2, 560),
+    "narrow": Cost(0.42, 220),
+    "ratio": Cost(0.58, 150),
+    "depth scale": Cost(1.2, 550),
+    "signals": Cost(0.46, 240),
+    "trajectory": Cost(2.5, 160),
+    "training": Cost(3.6, 220),
+    "exploding": Cost(2.6, 660),
+    "lookalike": Cost(0.82, 450),
+    "clipping": Cost(7.5, 140),
+    "repairs": Cost(1.5, 660),
+    "mended": Cost(5.1, 130),
+    "race": Cost(19, 190),
+}
 
 
 def cells(options: Options) -> list[Cell]:
