@@ -19,7 +19,7 @@ from scratch.contract import Batch, remedy
 from scratch.errors import InvalidInput, unknown
 from scratch.files import check_file
 from scratch.layers import Array
-from scratch.network import kind_of
+from scratch.options import kind_of
 
 SHIPPED = {  # those that scikit-learn brings along: file, lines before the data
     "digits": ("digits.csv.gz", 0),

@@ -83,7 +83,7 @@ def pieces(device: str) -> Iterator[dict[str, Any]]:
     for family, members in FAMILIES.items():
         for piece, make in members.items():
             for dtype in DTYPES:
-                seen = []
+                seen: list[agreement.Difference] = []
                 for trial in range(TRIALS):
                     random = randomness.generator(trial, "parity", family, piece)
                     job = witnesses.cast(witnesses.observed(make(random, LARGEST)), dtype)
@@ -142,9 +142,11 @@ def sweeps(device: torch.device) -> Iterator[dict[str, Any]]:
         trainee = torchref.Trainee(job, str(device))
         rows, labels = trainee.load(job.data)
         models = [network_twin(network, parameters).to(device) for _ in range(members)]
+        rate, momentum = float(OPTIMIZER.base), OPTIMIZER.momentum
+        optimizers = [torch.optim.SGD(m.parameters(), lr=rate, momentum=momentum, fused=True) for m in models]
         run = {
             "stack": partial(stepped, trainee, rows, labels, steps),
-            "loop": partial(loop, models, rows, labels, steps),
+            "loop": partial(loop, models, optimizers, rows, labels, steps),
         }
         times = {kind: [timed(one, device) / steps for _ in range(ROUNDS + 1)][1:] for kind, one in run.items()}
         stack, each = times["stack"], times["loop"]
@@ -158,18 +160,20 @@ def stepped(trainee: torchref.Trainee, rows: torch.Tensor, labels: torch.Tensor,
         trainee.step(0, rows, labels)
 
 
-def loop(models: list[nn.Module], rows: torch.Tensor, labels: torch.Tensor, steps: int) -> None:
+def loop(
+    models: list[nn.Module],
+    optimizers: list[torch.optim.Optimizer],
+    rows: torch.Tensor,
+    labels: torch.Tensor,
+    steps: int,
+) -> None:
     """The loop that PyTorch's tutorials write, over each model in turn."""
     criterion = nn.CrossEntropyLoss()
-    if not hasattr(models[0], "optimizer"):
-        for model in models:
-            rate, momentum = float(OPTIMIZER.base), OPTIMIZER.momentum
-            model.optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum, fused=True)
     for _ in range(steps):
-        for model in models:
-            model.optimizer.zero_grad()
+        for model, optimizer in zip(models, optimizers, strict=True):
+            optimizer.zero_grad()
             criterion(model(rows), labels).backward()
-            model.optimizer.step()
+            optimizer.step()
 
 
 def timed(run: Callable[[], Any], device: torch.device) -> float:
