@@ -6,6 +6,11 @@ rounds' own ratios. Times depend on the machine and live apart from the results 
 
 from __future__ import annotations
 
+from experiments.command import Parser, begin
+
+if __name__ == "__main__":
+    begin("experiments.benchmark")
+
 import argparse
 import time
 from collections.abc import Callable
@@ -18,6 +23,7 @@ from torch import nn
 
 import scratch
 from experiments import randomness
+from experiments.options import require
 from scratch import initializers
 from scratch.training import start, step
 from torchref import conventions
@@ -37,7 +43,7 @@ Timed = Callable[[int], None]  # runs that many steps
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="experiments.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
@@ -45,6 +51,11 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=9, help="rounds of which the median is taken (default: 9)")
     options = parser.parse_args()
+    for name in ("threads", "rounds"):
+        values = np.atleast_1d(getattr(options, name))
+        require(
+            all(1 <= value <= 1024 for value in values), name, "whole numbers from 1 to 1024", tuple(values.tolist())
+        )
     for threads in options.threads:
         torch.set_num_threads(threads)
         with threadpool_limits(threads, user_api="blas"):
@@ -142,7 +153,3 @@ def in_torch(models: list[nn.Module], x: np.ndarray, y: np.ndarray, flags: dict[
                 optimizer.step()
 
     return run
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,8 @@
 
 The file has a docstring (its first line is the summary), and
 
-    Options             a frozen dataclass: every option with its default and help; ``QUICK``: one for --quick
+    Options             a frozen dataclass, Checked: every option with its default, range and help; ``QUICK``: one for --quick
+    COSTS               what the largest cell of each part takes at the defaults: see work.py
     cells(options)      the independent pieces of work, as pure data
     measure(cell)       runs one cell on both backends -> tables, reduced to rows at once
     analyse(tables, options)   the tables of all cells -> Analysis: more tables, claims, the finding
@@ -17,18 +18,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
+from tyro.conf import arg
 
+from experiments.options import Checked
 from scratch.contract import Job, Snapshot
-from scratch.errors import InvalidInput, unknown
+from scratch.errors import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
     from experiments.claims import Claim
+    from experiments.data import Dataset
     from experiments.sweep import Result
 
 Tables = dict[str, "pd.DataFrame"]
@@ -45,6 +49,32 @@ class Cell:
     def label(self) -> str:
         shown = [f"{k}={v}" for k, v in self.settings.items() if k not in ("device", "dtype", "data")]
         return " ".join([self.part, *shown])
+
+
+@dataclass(frozen=True)
+class DataOptions(Checked):
+    """The options of an experiment on a data set of the user's choice: its own options inherit them."""
+
+    data: Annotated[
+        str,
+        arg(help="digits, breast_cancer, wine, iris, or a file of your own: FILE.csv .tsv .txt (also .gz) .npz .npy"),
+    ] = "digits"
+    label: Annotated[
+        str, arg(help="the column of your file that holds the labels, by name or by number from 1 (default: the last)")
+    ] = ""
+
+    @property
+    def source(self) -> str:
+        """What the settings of a cell hold, and ``data.load`` takes."""
+        from experiments.data import with_label
+
+        return with_label(self.data, self.label)
+
+    def dataset(self) -> Dataset:
+        """Raises InvalidInput, before any work, for whatever is wrong with it."""
+        from experiments.data import load
+
+        return load(self.source, getattr(self, "dtype", "float64"))
 
 
 @dataclass(frozen=True)
@@ -133,12 +163,6 @@ def load(name: str) -> Experiment:
     if name not in names():
         raise unknown("experiment", name, names())
     return Experiment(name)
-
-
-def require(condition: bool, option: str, expected: str, came: object) -> None:
-    """Raises InvalidInput in one wording for every option."""
-    if not condition:
-        raise InvalidInput(f"--{option.replace('_', '-')}: expected {expected}, got {came}")
 
 
 def require_device(device: str, dtype: str) -> None:

@@ -43,3 +43,8 @@ def rows(values: Array, axes: dict[str, Sequence[Any]], **fixed: Any) -> pd.Data
     labels = list(product(*axes.values()))
     frame = pd.DataFrame({name: [label[k] for label in labels] for k, name in enumerate(axes)})
     return frame.assign(**fixed, value=np.asarray(values, np.float64).reshape(-1))
+
+
+def answered(output: Array, labels: Array) -> Array:
+    """Share of examples whose largest output is their label's, (…,); a network that diverged counts NaN as the largest: it is at chance."""
+    return (output.argmax(-2) == labels).mean(-1)

@@ -1,23 +1,32 @@
-"""Results on disk: tables and run.json are written once; the report is rendered from them alone, now or later.
+"""Results on disk: tables, run.json and the report, which is rendered from them alone, now or later.
 
 ``python -m experiments.report results/NAME`` renders it again, say after a figure's drawing has changed.
 """
 
 from __future__ import annotations
 
+from experiments.command import Parser, begin
+
+if __name__ == "__main__":
+    begin("experiments.report")
+
+import io
 import json
+import os
 import platform
 import shlex
 import subprocess
-import sys
+import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.store import ROOT
-from experiments.store import write as write_text
+from experiments import folder as disk
+from experiments.store import ROOT, reason
+from scratch.command import answer
 from scratch.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -29,23 +38,25 @@ if TYPE_CHECKING:
 UNRENDERED = ("measurements",)  # tables for whoever wants every number: large, and not needed to render the report
 PACKAGES = ("numpy", "torch", "pandas", "scikit-learn", "scipy", "matplotlib")
 
+OTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")  # set where a hook of one runs this
+KEYS = {"summary": str, "command": str, "finding": str, "next_steps": list, "holds": bool, "large_tables": list,
+        "device": str, "python": str, "platform": str, "versions": dict}  # fmt: skip
+COLUMNS = {"claims": {"claim", "verdict"}, "failures": {"cell", "reason"},
+           "agreement": {"part", "condition", "step", "layer", "quantity", "relative", "ratio"}}  # fmt: skip
+
 
 def write(result: Result, folder: Path) -> None:
-    """Tables as CSV, run.json, timings.json apart, and the rendered report. Raises InvalidInput where it cannot write."""
-    for name, table in result.tables.items():
-        write_text(folder / "tables" / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    clear(folder / "tables", {f"{name}.csv" for name in result.tables})
-    write_text(folder / "run.json", json.dumps(described(result), indent=1, ensure_ascii=False) + "\n")
-    if result.seconds:
-        write_text(folder / "timings.json", json.dumps(result.seconds, indent=1) + "\n")
-    render(folder)
+    """Tables as CSV, run.json, timings.json apart, and the rendered report, in place of an earlier run's: all of it or nothing.
 
-
-def clear(folder: Path, kept: set[str]) -> None:
-    """Removes what an earlier run with other options left in a folder of tables or figures."""
-    for path in folder.glob("*.*"):
-        if path.suffix in (".csv", ".svg") and path.name not in kept:
-            path.unlink()
+    The caller has the folder ``reserved``. Raises InvalidInput where it cannot write.
+    """
+    files = {
+        f"tables/{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in result.tables.items()
+    }
+    run = described(result)
+    tables = parsed({Path(name).stem: text for name, text in files.items()})
+    times = json.dumps(result.seconds, indent=1) + "\n" if result.seconds else ""
+    disk.replace(folder, run, files | rendered(run, tables), {}, times)
 
 
 def described(result: Result) -> dict[str, Any]:
@@ -70,12 +81,20 @@ def described(result: Result) -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit of the code, with "-dirty" where files other than results have changed since; None without git."""
+    """The commit of the code, with "-dirty" where files other than results have changed since.
+
+    None without git, and where the code merely lies in a repository: its commit says nothing of the code.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in OTHER_REPOSITORY}
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(["git", *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     try:
+        if not ROOT.samefile(git("rev-parse", "--show-toplevel")):
+            return None
+        git("ls-files", "--error-unmatch", "experiments/report.py")
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
@@ -101,36 +120,64 @@ def device_name(device: str) -> str:
 
 
 def read(folder: Path) -> tuple[dict[str, Any], Tables]:
-    """run.json and the tables. Raises InvalidInput where the folder holds no results, or spoilt ones."""
-    import pandas as pd
-
+    """run.json and the tables. Raises InvalidInput where the folder holds no results, or not those of one whole run."""
+    run, texts = disk.read(folder, UNRENDERED)
+    for key, kind in KEYS.items():
+        if not isinstance(run.get(key), kind):
+            came = type(run[key]).__name__ if key in run else "nothing"
+            raise InvalidInput(f"{folder}/run.json: expected {kind.__name__} at {key!r}, got {came}")
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        paths = sorted((folder / "tables").glob("*.csv"))
-        tables = {path.stem: pd.read_csv(path, keep_default_na=True) for path in paths if path.stem not in UNRENDERED}
-    except FileNotFoundError:
-        raise InvalidInput(f"{folder} holds no results (no run.json): run an experiment first") from None
+        tables = parsed(texts)
     except ValueError as error:
-        raise InvalidInput(f"{folder}: its tables or run.json cannot be read: {error}") from None
-    missing = {"claims", "agreement", "failures"} - set(tables)
-    if missing:
-        raise InvalidInput(f"{folder}/tables lacks {', '.join(sorted(missing))}: run the experiment again")
+        raise InvalidInput(f"{folder}/tables cannot be read: {reason(error)}") from None
+    for name, columns in COLUMNS.items():
+        if name not in tables:
+            raise InvalidInput(f"{folder}/tables lacks {name}.csv: run the experiment again")
+        if missing := columns - set(tables[name]):
+            lacks = ", ".join(sorted(missing))
+            raise InvalidInput(f"{folder}/tables/{name}.csv lacks the columns {lacks}: run the experiment again")
     return run, tables
 
 
+def parsed(texts: Mapping[str, str]) -> Tables:
+    """Tables from CSV, in the order of their files' names."""
+    import pandas as pd
+
+    names = sorted(set(texts) - set(UNRENDERED), key="{}.csv".format)
+    return {name: pd.read_csv(io.StringIO(texts[name]), keep_default_na=True) for name in names}
+
+
 def render(folder: Path) -> None:
-    """Draws the figures and writes report.md and report.html from the folder's tables and run.json."""
+    """Draws the figures and writes report.md and report.html again from the folder's tables and run.json.
+
+    Raises InvalidInput where they are not one whole run's, do not fit the code that draws them, or cannot be written.
+    """
+    with disk.locked(folder):
+        run, tables = read(folder)
+        try:
+            files = rendered(run, tables)
+        except Exception as error:  # whatever code makes of tables that are not as it makes them
+            said = f"{folder}: its tables do not fit today's code of {run['experiment']} ({located(error)})"
+            raise InvalidInput(f"{said}: run the experiment again") from error
+        kept = {name: digest for name, digest in run["files"].items() if name.startswith("tables/")}
+        disk.replace(folder, run, files, kept)
+
+
+def located(error: Exception) -> str:
+    """What went wrong and in which line of the project."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(ROOT)]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: {reason(error)}"
+
+
+def rendered(run: Mapping[str, Any], tables: Tables) -> dict[str, str]:
+    """The figures and both reports, by their names in the folder."""
     import jinja2
 
     from experiments import figures
     from experiments.experiment import load
 
-    run, tables = read(folder)
     plots: list[Plot] = load(run["experiment"]).definition.figures(tables)
     drawn = {plot.name: figures.svg(plot.draw()) for plot in plots}
-    for name, text in drawn.items():
-        write_text(folder / "figures" / f"{name}.svg", text)
-    clear(folder / "figures", {f"{name}.svg" for name in drawn})
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         trim_blocks=True,
@@ -156,9 +203,11 @@ def render(folder: Path) -> None:
         "tables": {name: len(found) for name, found in tables.items()},
         "reached": tables.get("reached"),
     }
+    pages = {}
     for name in ("report.md", "report.html"):
         environment.autoescape = name.endswith(".html")
-        write_text(folder / name, environment.get_template(name + ".j2").render(**content).rstrip() + "\n")
+        pages[name] = environment.get_template(name + ".j2").render(**content).rstrip() + "\n"
+    return {f"figures/{name}.svg": text for name, text in drawn.items()} | pages
 
 
 def by_part(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -212,21 +261,12 @@ def inline(svg: str) -> str:
 
 def main() -> int:
     """Renders the report of the folders named on the command line again."""
-    import argparse
-
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.report", description="Render reports again from their tables alone."
-    )
+    parser = Parser(prog="python -m experiments.report", description="Render reports again from their tables alone.")
     parser.add_argument("folders", nargs="+", type=Path, help="result folders, such as results/vanishing_gradient")
-    try:
+
+    def work() -> None:
         for folder in parser.parse_args().folders:
             render(folder)
             print(folder / "report.html")
-    except InvalidInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return answer(work)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from experiments.command import begin
+
+if __name__ == "__main__":
+    begin("experiments.run")
+
 import io
 import re
 import sys
@@ -13,7 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
 
-from experiments.experiment import Experiment, load, names
+from experiments.experiment import DataOptions, Experiment, load, names
+from experiments.options import Checked, Range
+from scratch.command import answer
 from scratch.errors import InvalidInput, unknown
 
 if TYPE_CHECKING:
@@ -24,16 +31,20 @@ HELP = """usage: python -m experiments.run NAME [options]
        python -m experiments.run --list          the experiments there are
 
 Runs the experiment on both implementations, judges its claims and writes results/NAME/report.html.
-Exit status: 0 every claim and the agreement hold, 1 something does not, 2 bad input, 130 interrupted.
+Exit status: 0 every claim and the agreement hold, 1 something does not, 2 bad input, 70 a fault of the program,
+74 something cannot be read or written, 130 interrupted (128 + n: ended by signal n).
 """
 
 
+STORED = "what was finished is stored, the same command goes on from there"
+
+
 @dataclass(frozen=True)
-class Running:
+class Running(Checked):
     """How to run it."""
 
     quick: Annotated[bool, arg(help="a small version of everything, in seconds")] = False
-    jobs: Annotated[int, arg(help="worker processes; 1: none beside this one; 0: one a core")] = 0
+    jobs: Annotated[int, Range(0, 1024), arg(help="worker processes; 1: none beside this one; 0: one a core")] = 0
     out: Annotated[str, arg(help="folder for the results (default: results/NAME; results/quick/NAME for --quick)")] = ""
     fresh: Annotated[bool, arg(help="compute everything again, whatever is stored")] = False
     dry_run: Annotated[bool, arg(help="say what would be run and what is stored already, and stop")] = False
@@ -41,14 +52,7 @@ class Running:
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        return dispatch(arguments)
-    except InvalidInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: what was finished is stored, the same command goes on from there", file=sys.stderr)
-        return 130
+    return answer(lambda: dispatch(arguments), STORED)
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -64,9 +68,10 @@ def dispatch(arguments: list[str]) -> int:
         raise InvalidInput(f"{near}; the options of an experiment come after its name")
     experiment = load(arguments[0])
     options, running = parse(experiment, arguments[1:])
-    if running.jobs < 0:
-        raise InvalidInput(f"--jobs: expected 0 or more, got {running.jobs}")
     out = Path(running.out or Path("results", *(["quick"] if running.quick else []), experiment.name))
+    if isinstance(options, DataOptions):
+        for note in options.dataset().notes:
+            print(note, file=sys.stderr)
     return show_plan(experiment, options, out, running) if running.dry_run else run(experiment, options, out, running)
 
 
@@ -98,8 +103,7 @@ def run(experiment: Experiment, options: Any, out: Path, running: Running) -> in
     from experiments import sweep
     from experiments.claims import NOT_TESTED
 
-    jobs = running.jobs or sweep.default_jobs()
-    result = sweep.run(experiment, options, out=out, jobs=jobs, fresh=running.fresh)
+    result = sweep.run(experiment, options, out=out, jobs=running.jobs, fresh=running.fresh)
     claims, failed = result.claims, len(result.tables["failures"])
     untested = (claims.verdict == NOT_TESTED).sum()
     for row in claims[~claims.verdict.isin(["holds", NOT_TESTED])].itertuples():
@@ -150,7 +154,3 @@ def one_line(box: str) -> str:
     text = " ".join(kept[1:] if len(kept) > 1 else kept).removeprefix("Error parsing experiment: ")
     text = re.sub(r" Argument helptext:.*|(?<=\]) [^-].*", "", text)  # the option's whole help
     return re.sub(r"\s+", " ", text) + "; see --help"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
-import sys
+from experiments.command import begin
+
+if __name__ == "__main__":
+    begin("experiments.statements")
+
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from experiments.store import ROOT
+from experiments.report import read
+from experiments.store import ROOT, clean, write
+from scratch.command import answer
 from scratch.errors import InvalidInput
 
 PAGE = ROOT / "docs" / "statements.md"
@@ -244,14 +250,14 @@ STATEMENTS = (
 
 
 def verdicts(experiment: str, results: Path = ROOT / "results") -> dict[str, str]:
-    """The verdict of every claim of an experiment's committed run. Raises InvalidInput where there is none."""
-    import pandas as pd
-
-    path = results / experiment / "tables" / "claims.csv"
-    if not path.exists():
-        raise InvalidInput(f"{path} is missing: run python -m experiments.run {experiment}")
-    table = pd.read_csv(path)
-    return dict(zip(table.claim, table.verdict, strict=True))
+    """The verdict of every claim of an experiment's committed run. Raises InvalidInput where there is none, whole and its own."""
+    try:
+        run, tables = read(results / experiment)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}: python -m experiments.run {experiment}") from None
+    if run["experiment"] != experiment:
+        raise InvalidInput(f"{results / experiment} holds results of {run['experiment']!r}, not of {experiment!r}")
+    return dict(zip(tables["claims"].claim, tables["claims"].verdict, strict=True))
 
 
 def verdict(statement: Statement, known: Mapping[str, Mapping[str, str]]) -> str:
@@ -289,14 +295,9 @@ def page() -> str:
 
 
 def main() -> int:
-    try:
-        PAGE.write_text(page(), encoding="utf-8", newline="\n")
-    except InvalidInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(PAGE)
-    return 0
+    def work() -> None:
+        clean(PAGE.parent)
+        write(PAGE, page())
+        print(PAGE)
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return answer(work)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
 import sys
 from contextlib import suppress
 from functools import cache
@@ -12,14 +14,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.data import parts
 from scratch.errors import InvalidInput
 
 if TYPE_CHECKING:
     from experiments.experiment import Cell, Tables
 
+TEMPORARY = re.compile(r"\..+\.\d+\.unfinished")  # write's, which only a kill leaves behind
 ROOT = Path(__file__).resolve().parent.parent
 NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/agreement.py", "experiments/data.py", "experiments/probes.py",
-            "experiments/randomness.py", "experiments/theory.py", "experiments/witnesses.py")  # fmt: skip
+            "experiments/randomness.py", "experiments/reading/*.py", "experiments/theory.py", "experiments/witnesses.py")  # fmt: skip
+PACKAGES = ("numpy", "torch", "scikit-learn", "scipy", "sympy", "pandas")  # those that make a measured number
 
 # of an experiment's folder: what only makes something of the tables, and every file with claims in its name
 DERIVING = ("__init__.py", "analysis.py", "pictures.py")
@@ -32,53 +37,78 @@ class Store:
         self.folder, self.experiment = folder, experiment
 
     def path(self, cell: Cell) -> Path:
-        data = Path(str(cell.settings.get("data", "")))
+        data = Path(parts(str(cell.settings.get("data", "")))[0])
         content = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None  # a file may change
         key = [cell.part, dict(cell.settings), content, code_version(self.experiment)]
-        definition = json.dumps(key, sort_keys=True)
-        return self.folder / f"{cell.part}-{hashlib.sha256(definition.encode()).hexdigest()[:20]}.json"
+        return self.folder / f"{cell.part}-{_digest(key)[:20]}.json"
 
     def load(self, cell: Cell) -> Tables | None:
         """The stored tables, or None if there are none; a corrupt file is named on stderr and counts as none."""
         import pandas as pd
 
         path = self.path(cell)
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         try:
-            held = json.loads(path.read_text())
-            if held["sha256"] != _digest(held["tables"]):
+            held = parsed(path)
+            if _digest([held["part"], held["settings"]]) != _digest([cell.part, dict(cell.settings)]):
+                raise ValueError("it is another cell's")
+            if held["sha256"] != _digest([path.stem, held["tables"]]):
                 raise ValueError("its checksum does not match")
             return {name: pd.DataFrame(columns) for name, columns in held["tables"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            print(f"stored cell {path} is corrupt ({error}): computing it again", file=sys.stderr)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            print(f"stored cell {path} is corrupt ({reason(error)}): computing it again", file=sys.stderr)
             return None
 
     def save(self, cell: Cell, tables: Tables) -> None:
         """Writes by atomic replace: a kill at any moment leaves the whole cell or none."""
-        columns = {name: frame.to_dict("list") for name, frame in tables.items()}
-        held = {"part": cell.part, "settings": dict(cell.settings), "sha256": _digest(columns), "tables": columns}
-        write(self.path(cell), json.dumps(held))
+        path, columns = self.path(cell), {name: frame.to_dict("list") for name, frame in tables.items()}
+        checksum = _digest([path.stem, columns])  # the name is a hash of all that the numbers depend on
+        held = {"part": cell.part, "settings": dict(cell.settings), "sha256": checksum, "tables": columns}
+        write(path, json.dumps(held))
+
+
+def parsed(path: Path) -> Any:
+    """What a JSON file holds. Raises ValueError, in one line, for anything else."""
+    try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise ValueError("it is no file")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(reason(error)) from None
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one short line."""
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    plain = said if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {said}"
+    return " ".join((plain or type(error).__name__).split()).rstrip(":")[:200]
 
 
 def write(path: Path, text: str) -> None:
     """The text in a file, by atomic replace. Raises InvalidInput where it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8", newline="\n")
         temporary.replace(path)
     except OSError as error:
-        raise InvalidInput(
-            f"{path.parent} cannot be written: {error.strerror}. Choose another folder with --out"
-        ) from None
+        raise InvalidInput(f"{path} cannot be written: {reason(error)}") from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _digest(columns: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest()
+def clean(folder: Path) -> None:
+    """Removes the temporary files that killed runs left in a folder where nobody else writes."""
+    for path in folder.glob(".*"):
+        if TEMPORARY.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @cache
@@ -89,5 +119,6 @@ def code_version(experiment: str) -> str:
         for path in sorted(ROOT.glob(pattern)):
             if path.name not in DERIVING and "claims" not in path.stem:
                 digest.update(path.read_bytes())
-    digest.update("/".join(version(name) for name in ("numpy", "torch", "scikit-learn")).encode())
+    versions = [platform.python_version(), *map(version, PACKAGES)]
+    digest.update("/".join(versions).encode())
     return digest.hexdigest()

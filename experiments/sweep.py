@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.claims import NOT_TESTED
 from experiments.experiment import Analysis, Cell, Experiment, Plot, Tables
+from experiments.options import require
 from experiments.store import Store
 from scratch.errors import InvalidInput
 
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 AGREED = ["part", "condition", "step", "layer", "quantity", "difference", "relative", "bound", "ratio"]
 ATTEMPTS = 2  # a cell whose worker dies this many times while it runs alone is given up
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+WATCH = 1.0  # seconds between a worker's looks at whether its parent still lives, where the system does not tell it
 
 
 @dataclass(frozen=True)
@@ -73,32 +79,28 @@ class Result:
 def run(
     experiment: Experiment, options: Any, *, out: str | Path | None = None, jobs: int = 1, fresh: bool = False
 ) -> Result:
-    """Runs the cells that are not stored, judges the claims and, with ``out``, writes the report there.
+    """Runs the cells that are not stored, on ``jobs`` processes (0: one a core), judges the claims, writes the report to ``out``.
 
-    Raises InvalidInput if ``out`` cannot be written. A cell that fails becomes a row of the table "failures".
+    Raises InvalidInput if ``out`` cannot be written, or is not empty and holds no results of this experiment, and for what would
+    take too long or too much memory. A cell that fails becomes a row of the table "failures".
     """
-    from experiments import report
+    from experiments import folder, report, work
 
+    require(jobs in range(1025), "jobs", "a whole number from 0 to 1024", jobs)
+    jobs = jobs or default_jobs()
     cells = experiment.definition.cells(options)
-    with tempfile.TemporaryDirectory() as nowhere:
-        store = Store((Path(out) if out is not None else Path(nowhere)) / "cells", experiment.name)
-        if out is not None:
-            writable(Path(out))
+    with (
+        tempfile.TemporaryDirectory() as nowhere,
+        folder.reserved(place := Path(nowhere if out is None else out), experiment.name),
+    ):
+        store = Store(place / "cells", experiment.name)
+        pending = [cell for cell in cells if fresh or not store.path(cell).exists()]
+        work.refuse(experiment, options, pending, min(jobs, len(pending) or 1))
         outcomes, seconds = compute(experiment, cells, store, jobs, fresh)
-    result = assemble(experiment, options, cells, outcomes, seconds)
-    if out is not None:
-        report.write(result, Path(out))
+        result = assemble(experiment, options, cells, outcomes, seconds)
+        if out is not None:
+            report.write(result, place)
     return result
-
-
-def writable(folder: Path) -> None:
-    """Raises InvalidInput unless files can be made in ``folder``, before an hour's work finds out."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InvalidInput(f"{folder} cannot be written: {error.strerror}. Choose another folder with --out") from None
 
 
 def compute(
@@ -161,48 +163,82 @@ def _here(experiment: Experiment, pending: dict[int, Cell], jobs: int) -> Iterat
 
 
 def _workers(experiment: Experiment, pending: dict[int, Cell], jobs: int) -> Iterator[Outcome]:
-    """The cells on ``jobs`` processes. If a worker is killed, what it and its fellows had not finished runs again."""
-    left = dict(pending)
+    """The cells on at most ``jobs`` processes, or in this one where none can be started.
+
+    If a worker is killed, the cells that ran at that moment are suspected, and wait until the others are done, in parallel as
+    before; then they run alone, where each has as much memory as there is and is known by name if it kills again.
+    """
+    left, suspects, deaths = dict(pending), dict[int, Cell](), Counter[int]()
     try:
-        yield from _pool(experiment, left, jobs)
-    except BrokenProcessPool:
-        print("a worker was killed: going on with the cells that are left, one at a time", file=sys.stderr)
-        for number, cell in list(left.items()):
-            for _ in range(ATTEMPTS):
-                try:
-                    yield from _pool(experiment, {number: cell}, 1)
-                    break
-                except BrokenProcessPool:
+        while left or suspects:
+            cells, running = left or suspects, set[int]()
+            try:
+                yield from _pool(experiment, cells, min(jobs, len(cells)) if left else 1, running)
+            except BrokenProcessPool:
+                if left:
+                    print("a worker was killed: what ran at that moment runs again later, alone", file=sys.stderr)
+                    suspects |= {number: left.pop(number) for number in sorted(running)}
                     continue
-            else:
-                yield number, Failure(f"its worker was killed {ATTEMPTS} times (out of memory?)"), 0.0
+                for number in running:
+                    deaths[number] += 1
+                    if deaths[number] == ATTEMPTS:
+                        del suspects[number]
+                        yield number, Failure(f"its worker was killed {ATTEMPTS} times (out of memory?)"), 0.0
+    except _NoWorkers as error:
+        print(f"no worker process can be started ({error}): going on in this one", file=sys.stderr)
+        yield from _here(experiment, left | suspects, 1)
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches every process of the terminal; the parent alone answers it, and ends its workers."""
+class _NoWorkers(Exception):
+    """The system refuses what worker processes need: semaphores in /dev/shm, or processes."""
+
+
+def _begin_worker(parent: int) -> None:
+    """Ctrl-C reaches every process of the terminal; the parent alone answers it, and ends its workers. They end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: sent when the parent is gone, however it went
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
 
 
-def _pool(experiment: Experiment, left: dict[int, Cell], jobs: int) -> Iterator[Outcome]:
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(WATCH)
+    os._exit(1)
+
+
+def _pool(experiment: Experiment, left: dict[int, Cell], jobs: int, running: set[int]) -> Iterator[Outcome]:
+    """Each outcome as it comes; its cell is taken out of ``left``. No more cells are handed out than there are workers, so
+    that ``running`` holds, whenever a worker dies, the numbers of those that it may have been busy with."""
     from loky import ProcessPoolExecutor
 
     # a pool that is interrupted leaves semaphores to loky's tracker, which cleans up, but loudly and after the last word
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
-    pool = ProcessPoolExecutor(
-        jobs,
-        initializer=_ignore_interrupt,
-        env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-    )
+    # the longest cells tend to come last in a catalog's list: begun first, they do not hold up the end
+    pool, waiting, futures, prepared = None, sorted(left), set[Future[Outcome]](), False
     try:
-        # the longest cells tend to come last in a catalog's list: begun first, they do not hold up the end
-        futures = [pool.submit(measure, experiment.name, number, cell) for number, cell in reversed(list(left.items()))]
-        _prepare(experiment)
-        for future in as_completed(futures):
-            outcome = future.result()
-            left.pop(outcome[0], None)
-            yield outcome
+        while waiting or futures:
+            try:
+                pool = pool or ProcessPoolExecutor(
+                    jobs, initializer=_begin_worker, initargs=(os.getpid(),), env=ONE_THREAD
+                )
+                while waiting and len(futures) < jobs:
+                    running.add(number := waiting.pop())
+                    futures.add(pool.submit(measure, experiment.name, number, left[number]))
+            except (OSError, ImportError) as error:
+                raise _NoWorkers(error) from None
+            if not prepared:
+                _prepare(experiment)
+                prepared = True
+            done, futures = wait(futures, return_when=FIRST_COMPLETED)
+            for future in done:
+                outcome = future.result()
+                running.discard(outcome[0])
+                del left[outcome[0]]
+                yield outcome
     finally:
-        pool.shutdown(wait=True, kill_workers=True)
+        if pool is not None:
+            pool.shutdown(wait=True, kill_workers=True)
 
 
 def _prepare(experiment: Experiment) -> None:

@@ -60,7 +60,7 @@ def by_autodiff(job: Job) -> Testimony:
     learned = tuple({name: autodiff.Var(a) for name, a in named.items()} for named in job.parameters)
     given = merge(learned, job.start_buffers(), job.noise_at(0, job.data.x.shape[-1]))  # type: ignore[arg-type]
     value = job.loss.formula(job.network.formula(given, x), job.data.y)
-    if job.penalty:
+    if job.penalty is not None:
         value = value + job.penalty.formula(learned)
     names = [key for key, _ in _parameters(job.parameters)]
     leaves = [leaf for named in learned for leaf in named.values()]
@@ -77,8 +77,8 @@ def noise_level(job: Job, generator: Generator) -> Testimony:
     A complex step is the chain rule in forward order, and rounds as autodiff does.
     """
     unit, single = unit_roundoff(job.data.x.dtype), unit_roundoff(np.dtype(np.float32))
-    coarse = _cast(_nearby(_cast(job, np.float64), 1e-3, generator, (NEARBY,)), np.float32)
-    fine = _cast(coarse, np.float64)
+    coarse = cast(_nearby(cast(job, np.float64), 1e-3, generator, (NEARBY,)), np.float32)
+    fine = cast(coarse, np.float64)
     seen = []
     for witness in (WITNESSES[name] for name in ("by hand", "autodiff", "torch")):
         exact, close = witness(fine), _repeated(witness, job, 2 * unit, generator)
@@ -117,15 +117,15 @@ def _nearby(job: Job, size: float, generator: Generator, copies: Shape = ()) -> 
     return replace(job, parameters=parameters, buffers=buffers, data=Batch(move(job.data.x), y))
 
 
-def _cast(job: Job, dtype: Any) -> Job:
+def cast(job: Job, dtype: Any) -> Job:
     """The job in another floating-point type."""
 
-    def cast(arrays: Parameters) -> Parameters:
+    def typed(arrays: Parameters) -> Parameters:
         return tuple({name: a.astype(dtype) for name, a in named.items()} for named in arrays)
 
     y = job.data.y if job.data.y.dtype.kind in "iu" else job.data.y.astype(dtype)
     data = Batch(job.data.x.astype(dtype), y)
-    return replace(job, parameters=cast(job.parameters), buffers=cast(job.start_buffers()), data=data)
+    return replace(job, parameters=typed(job.parameters), buffers=typed(job.start_buffers()), data=data)
 
 
 def by_complex_step(job: Job) -> Testimony:
@@ -146,7 +146,7 @@ def objective(job: Job, theta: Array, x: Array) -> Array:
     )
     given = merge(parameters, buffers, job.noise_at(0, x.shape[-1]))
     value, _ = job.loss(job.network.predict(given, x), job.data.y)
-    return np.broadcast_to(value + job.penalty(parameters) if job.penalty else value, moved)
+    return np.broadcast_to(value if job.penalty is None else value + job.penalty(parameters), moved)
 
 
 WITNESSES: dict[str, Witness] = {

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, pi, sqrt
-from typing import Any
+from math import inf, isfinite, pi, sqrt
+from typing import Any, Literal
 
 import numpy as np
 
-from scratch.errors import InvalidInput
-from scratch.layers import Array, Layer, Tensors
+from scratch.layers import Array, Layer, Tensors, silent
+from scratch.options import require
 from scratch.special import normal_cdf
 
 SELU_ALPHA, SELU_LAMBDA = 1.6732632423543772848, 1.0507009873554804934  # closed forms: tests/test_activations.py
@@ -22,6 +22,7 @@ GELU_SCALE, GELU_CUBE = sqrt(2 / pi), 0.044715
 class Activation(Layer):
     """A layer that works on each number alone. Unless it overrides ``backward``, ``forward`` remembers da/dz itself."""
 
+    @silent
     def backward(self, p: Tensors, slope: Any, da: Array, into: Tensors, out: Array | None = None) -> Array:
         return np.multiply(da, slope, out=out)
 
@@ -44,10 +45,12 @@ class Identity(Activation):
 class Sigmoid(Activation):
     """a = 1/(1+e^−z), da/dz = a(1−a)."""
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         a = _sigmoid(z, out)
         return a, a
 
+    @silent
     def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
         return np.multiply(da, (1 - a) * a, out=out)
 
@@ -59,10 +62,12 @@ class Sigmoid(Activation):
 class Tanh(Activation):
     """a = tanh z, da/dz = 1−a²."""
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         a = np.tanh(z, out=out)
         return a, a
 
+    @silent
     def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
         return np.multiply(da, 1 - a * a, out=out)
 
@@ -74,11 +79,13 @@ class Tanh(Activation):
 class ReLU(Activation):
     """a = max(z, 0), da/dz = 1 where z > 0, else 0 (at 0 too, as PyTorch has it)."""
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         # where real parts tie, np.maximum asks the imaginary ones: for a complex step that is another slope at 0
         a = np.where(z.real > 0, z, 0) if z.dtype.kind == "c" else np.maximum(z, 0, out=out)
         return a, a
 
+    @silent
     def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
         return np.multiply(da, a != 0, out=out)  # a > 0, but that NaN lets the gradient pass
 
@@ -93,12 +100,12 @@ class LeakyReLU(Activation):
     slope: float = 0.01
 
     def __post_init__(self) -> None:
-        _finite(self, "slope")
+        require(isfinite(self.slope), self, "slope", "be a finite number")
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         factor = np.where(z.real > 0, z.dtype.type(1), z.dtype.type(self.slope))
-        with np.errstate(invalid="ignore"):  # −∞·0
-            return np.multiply(z, factor, out=out), factor
+        return np.multiply(z, factor, out=out), factor
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return np.where(_real(z) > 0, z, self.slope * z)
@@ -111,8 +118,9 @@ class ELU(Activation):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        _finite(self, "alpha")
+        require(isfinite(self.alpha), self, "alpha", "be a finite number")
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         return _elu(z, self.alpha, 1.0, out)
 
@@ -124,6 +132,7 @@ class ELU(Activation):
 class SELU(Activation):
     """a = λz where z > 0, else λα(e^z − 1): keeps mean 0 and variance 1 of N(0, 1) (Klambauer 2017, Eq. 2)."""
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         return _elu(z, SELU_ALPHA, SELU_LAMBDA, out)
 
@@ -138,21 +147,17 @@ class GELU(Activation):
     In the negative tail relative accuracy is kept, which PyTorch's 1 + erf and 1 + tanh lose to cancellation.
     """
 
-    approximate: str = "none"
+    approximate: Literal["none", "tanh"] = "none"
 
-    def __post_init__(self) -> None:
-        if self.approximate not in ("none", "tanh"):
-            raise InvalidInput(f"GELU(approximate={self.approximate!r}): must be 'none' or 'tanh'")
-
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            square = z * z
-            if self.approximate == "none":
-                gate, density = normal_cdf(z), np.exp(-0.5 * square) / sqrt(2 * pi)
-            else:  # (1 + tanh u)/2 = σ(2u)
-                square = np.minimum(square, 1e4)  # beyond 100 the gate is 0 or 1, and ∞·0 would be NaN
-                gate = _sigmoid(2 * GELU_SCALE * z * (1 + GELU_CUBE * square))
-                density = gate * (1 - gate) * (2 * GELU_SCALE * (1 + 3 * GELU_CUBE * square))
+        square = z * z
+        if self.approximate == "none":
+            gate, density = normal_cdf(z), np.exp(-0.5 * square) / sqrt(2 * pi)
+        else:  # (1 + tanh u)/2 = σ(2u)
+            square = np.minimum(square, 1e4)  # beyond 100 the gate is 0 or 1, and ∞·0 would be NaN
+            gate = _sigmoid(2 * GELU_SCALE * z * (1 + GELU_CUBE * square))
+            density = gate * (1 - gate) * (2 * GELU_SCALE * (1 + 3 * GELU_CUBE * square))
         return _gated(z, gate, density, out)
 
     def formula(self, p: Tensors, z: Any) -> Any:
@@ -174,15 +179,12 @@ class Softplus(Activation):
     threshold: float = 20.0
 
     def __post_init__(self) -> None:
-        _finite(self, "beta")
-        if not self.beta > 0:
-            raise InvalidInput(f"Softplus(beta={self.beta}): must be positive")
-        if not self.threshold >= 0:
-            raise InvalidInput(f"Softplus(threshold={self.threshold}): must not be negative")
+        require(0 < self.beta < inf, self, "beta", "be positive and finite")
+        require(self.threshold >= 0, self, "threshold", "be 0 or more")
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        with np.errstate(over="ignore"):
-            t = self.beta * z
+        t = self.beta * z
         small = np.exp(np.minimum(t, -t))  # e^−|t|
         small[t.real > self.threshold] = 0
         slope = np.where(t.real < 0, small, 1)
@@ -200,6 +202,7 @@ class Softplus(Activation):
 class SiLU(Activation):
     """a = zσ(z), also called swish (Elfwing 2018)."""
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         gate = _sigmoid(z)
         return _gated(z, gate, (1 - gate) * gate, out)
@@ -212,6 +215,7 @@ class SiLU(Activation):
 class Mish(Activation):
     """a = z tanh ln(1 + e^z) (Misra 2020)."""
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         low, high = np.exp(np.minimum(z, 0)), np.exp(np.minimum(-z, 0))  # e^z = low/high, and neither overflows
         above = low * (low + 2 * high)  # tanh ln(1+n) = (n²+2n)/(n²+2n+2), with n = low/high
@@ -232,9 +236,9 @@ class HardTanh(Activation):
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise InvalidInput(f"HardTanh(low={self.low}, high={self.high}): low must be below high")
+        require(self.low < self.high, self, "low", f"be below high={self.high}")
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         inside = ~((z.real <= self.low) | (z.real >= self.high))  # NaN counts as inside
         if z.dtype.kind == "c":  # as in ReLU
@@ -251,12 +255,6 @@ def by_name() -> dict[str, type[Activation]]:
     return {kind.__name__.lower(): kind for kind in Activation.__subclasses__()}
 
 
-def _finite(layer: Layer, field: str) -> None:
-    value = getattr(layer, field)
-    if not isfinite(value):
-        raise InvalidInput(f"{type(layer).__name__}({field}={value}): must be a finite number")
-
-
 def _real(z: Any) -> Any:
     """What a formula compares: a complex step must not choose the branch, and autodiff's variables are real already."""
     return getattr(z, "real", z)
@@ -265,8 +263,7 @@ def _real(z: Any) -> Any:
 def _sigmoid(z: Array, out: Array | None = None) -> Array:
     if z.dtype.kind == "c":  # 1/(∞ + i∞) would be NaN
         z = np.where(z.real < -700, -700, z)
-    with np.errstate(over="ignore"):  # e^−z = ∞ gives the right limit, 0
-        a = np.exp(np.negative(z, out=out), out=out)
+    a = np.exp(np.negative(z, out=out), out=out)  # ∞ gives the right limit, 0
     a += 1
     np.reciprocal(a, out=a)
     return a
@@ -274,19 +271,17 @@ def _sigmoid(z: Array, out: Array | None = None) -> Array:
 
 def _gated(z: Array, gate: Array, slope: Array, out: Array | None) -> tuple[Array, Array]:
     """a = z·gate(z) and da/dz = gate + z·gate′, which is written where gate′ = ``slope`` stood."""
-    with np.errstate(invalid="ignore"):  # ∞·0
-        slope *= z
-        slope += gate
-        return np.multiply(z, gate, out=out), slope
+    slope *= z
+    slope += gate
+    return np.multiply(z, gate, out=out), slope
 
 
 def _elu(z: Array, alpha: float, scale: float, out: Array | None) -> tuple[Array, Array]:
     """λz and λ above 0, λα(e^z − 1) and λαe^z from 0 down."""
     below = z.real <= 0  # NaN counts as above
-    with np.errstate(all="ignore"):  # where z > 0, and thrown away
-        half = np.tanh(z / 2)
-        curve = half * (2 * scale * alpha) / (1 - half)  # e^z − 1 to the last bits: NumPy's expm1 is many times slower
-        slope = np.where(below, np.exp(z) * (scale * alpha), scale)
+    half = np.tanh(z / 2)  # what overflows here has z > 0, and is thrown away
+    curve = half * (scale * alpha) / ((1 - half) / 2)  # e^z − 1 to the last bits: NumPy's expm1 is many times slower
+    slope = np.where(below, np.exp(z) * (scale * alpha), scale)
     a = np.multiply(z, scale, out=out)
     np.copyto(a, curve, where=below)
     return a, slope

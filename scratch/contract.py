@@ -6,17 +6,19 @@ and torchref.training are the two that there are. Everything here is NumPy, what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from scratch.errors import InvalidInput
 from scratch.layers import Array, Layer, Shape
 from scratch.losses import Loss
-from scratch.network import Network, Parameters, fits, is_plain, kind_of, merge
+from scratch.network import Network, Parameters, fits, merge
 from scratch.optimizers import SGD, Clip, Optimizer
+from scratch.options import Description, is_plain, kind_of
 from scratch.penalties import MaxNorm, Penalty
 from scratch.schedules import Schedule
 
@@ -30,21 +32,32 @@ class Batch:
 
     def __post_init__(self) -> None:
         if not (is_plain(self.x) and is_plain(self.y)):
-            raise InvalidInput(f"X and Y must be NumPy arrays, got {type(self.x).__name__} and {type(self.y).__name__}")
-        if self.x.ndim < 2 or self.x.dtype.kind != "f":
-            raise InvalidInput(f"X must be floating point (…, features, examples), got {self.x.dtype} {self.x.shape}")
-        if self.x.dtype not in (np.float32, np.float64):
-            raise InvalidInput(f"X must be float32 or float64 in this machine's byte order, got {self.x.dtype}")
+            kinds = f"{type(self.x).__name__} and {type(self.y).__name__}"
+            hint = remedy(self.y if is_plain(self.x) else self.x)
+            raise InvalidInput(f"X and Y must be NumPy arrays, got {kinds}{hint}")
+        check_inputs(self.x)
         if self.y.ndim < 1 or self.x.shape[-1] != self.y.shape[-1]:
-            raise InvalidInput(
-                f"X holds {self.x.shape[-1]} examples (its columns), Y {self.y.shape[-1] if self.y.ndim else 'none'}"
-            )
+            held = self.y.shape[-1] if self.y.ndim else "none"
+            raise InvalidInput(f"X holds {self.x.shape[-1]} examples (its columns), Y {held}{self._turned()}")
         if not self.labelled and self.y.dtype != self.x.dtype:
-            raise InvalidInput(f"Y must be integer labels or of X's type {self.x.dtype}, got {self.y.dtype}")
+            hint = ": y.astype(int)" if self.y.dtype.kind == "b" else remedy(self.y, "y", self.x.dtype)
+            raise InvalidInput(f"Y must be integer labels or of X's type {self.x.dtype}, got {self.y.dtype}{hint}")
+        if self.y.dtype.kind == "u" and self.y.size and self.y.max() > np.iinfo(np.int64).max:
+            raise InvalidInput(f"Y holds {self.y.max()}: a label must fit into int64; labels count classes from 0")
         for name, array in (("X", self.x), ("Y", self.y)):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
                 raise InvalidInput(f"{name} holds {array[where]} at {where}: every number must be finite")
+
+    def _turned(self) -> str:
+        """What to transpose, where that makes X and Y fit."""
+        features, examples = self.x.shape[-2:]
+        rows, columns = (None, None, *self.y.shape)[-2:]
+        if columns == features:
+            return ": transpose, an example is a column (x.T)"
+        if rows == examples and (columns == 1 or not self.labelled):
+            return ": labels are (m,), y.ravel()" if self.labelled else ": transpose Y, an example is a column (y.T)"
+        return ": transpose, an example is a column (x.T, y.T)" if rows == features and not self.labelled else ""
 
     @property
     def labelled(self) -> bool:
@@ -63,13 +76,49 @@ class Batch:
         return picked
 
 
+def check_inputs(x: Array, name: str = "X") -> None:
+    """Raises InvalidInput unless x is float32 or float64, (…, features, examples)."""
+    if not is_plain(x):
+        raise InvalidInput(f"{name} must be a NumPy array, got {kind_of(x)}{remedy(x)}")
+    if x.dtype.kind != "f":
+        hint = remedy(x)
+        raise InvalidInput(f"{name} must be floating point (…, features, examples), got {x.dtype} {x.shape}{hint}")
+    if x.ndim < 2:
+        hint = f": x[:, None] is one example, x[None] is {x.size} with one feature" if x.ndim else ""
+        raise InvalidInput(f"{name} must be floating point (…, features, examples), got {x.dtype} {x.shape}{hint}")
+    if x.dtype not in (np.float32, np.float64):
+        raise InvalidInput(f"{name} must be float32 or float64 in this machine's byte order, got {x.dtype}{remedy(x)}")
+
+
+def turned(x: Array, inputs: int) -> str:
+    """The hint for an x that has the features in its last axis."""
+    return ": transpose, an example is a column (x.T)" if x.shape[-1] == inputs else ""
+
+
+def remedy(thing: Any, name: str = "x", dtype: Any = "np.float64") -> str:
+    """``: `` and what makes floating-point numbers in a NumPy array of it; nothing where that is not known."""
+    if is_plain(thing):
+        kind = thing.dtype.kind
+        if kind in "mM":
+            return f": say in which unit, ({name} - {name}.min()) / np.timedelta64(1, 's')"
+        if kind == "c":
+            return f": {name}.real, or real and imaginary parts as features of their own"
+        return f": {name}.astype({dtype})" if kind in "fiubO" else ": numbers, not text" if kind in "SUT" else ""
+    if isinstance(thing, np.ma.MaskedArray):
+        return ": fill in or leave out what is masked"
+    if isinstance(thing, (list, tuple, np.matrix)):
+        return f": np.{'as' if isinstance(thing, np.matrix) else ''}array({name})"
+    for method, call in (("toarray", "toarray()"), ("iloc", "to_numpy()"), ("numpy", "numpy()")):
+        if hasattr(thing, method):  # SciPy's sparse matrix, pandas, PyTorch
+            return f": {name}.{call}"
+    return ""
+
+
 Noise = Callable[[int], Parameters]
-KINDS = {"data": Batch, "loss": Loss, "optimizer": Optimizer}  # fields of a job: what they must be
-OPTIONAL = {"penalty": Penalty, "schedule": Schedule, "clip": Clip, "constraint": MaxNorm}
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Description):
     """One network, or a stack of them, to be looked at or trained.
 
     ``batches`` holds the columns of ``data`` that each step sees, an array (T+1, …, b) or, where the last batch of an
@@ -98,14 +147,17 @@ class Job:
     constraint: MaxNorm | None = None
 
     def __post_init__(self) -> None:
-        self._check_kinds()
+        if not self.data.x.shape[-1]:
+            raise InvalidInput("the data holds no examples")
         network = self.network
         network.check(self.parameters)
         if 0 in self.leading:
             raise InvalidInput(f"parameters are stacked as {self.leading}: a stack needs at least one network")
         if self.buffers is not None:
             network.check_buffers(self.buffers, self.leading)
-        for k, named in enumerate(merge(self.parameters, self.buffers or ({},) * len(self.layers))):
+        for k, named in enumerate(
+            merge(self.parameters, ({},) * len(self.layers) if self.buffers is None else self.buffers)
+        ):
             for name, array in named.items():
                 if array.dtype != self.data.x.dtype:
                     raise InvalidInput(f"layer {k}: {name} is {array.dtype}, but the data is {self.data.x.dtype}")
@@ -115,8 +167,9 @@ class Job:
             if data.x.dtype != self.data.x.dtype:
                 raise InvalidInput(f"evaluate[{name!r}] is {data.x.dtype}, but the data is {self.data.x.dtype}")
             if data.x.shape[-2] != network.inputs:
-                raise InvalidInput(f"evaluate[{name!r}] has {data.x.shape[-2]} features, the data {network.inputs}")
-        if any(network.noise) and not callable(self.noise):
+                came = f"{data.x.shape[-2]} features, the data {network.inputs}{turned(data.x, network.inputs)}"
+                raise InvalidInput(f"evaluate[{name!r}] has {came}")
+        if any(network.noise) and self.noise is None:
             raise InvalidInput("a layer with dropout needs noise: give the job a function from the step to the masks")
         self._check_targets(network.widths[-1])
         if self.batches is not None:
@@ -130,21 +183,13 @@ class Job:
                     raise InvalidInput(f"{name}: {letter} is stacked as {shape}, the networks as {self.leading}")
         self._check_rates()
 
-    def _check_kinds(self) -> None:
-        for name, kind in (KINDS | OPTIONAL).items():
-            given = getattr(self, name)
-            if not (isinstance(given, kind) or (given is None and name in OPTIONAL)):
-                raise InvalidInput(f"{name} must be of the kind {kind.__name__}, got {kind_of(given)}")
-        if not self.data.x.shape[-1]:
-            raise InvalidInput("the data holds no examples")
-
     def _check_batches(self, batches: Array | Sequence[Array]) -> None:
         m = self.data.x.shape[-1]
         if not isinstance(batches, np.ndarray):
-            if not isinstance(batches, Sequence) or not all(is_plain(chosen) for chosen in batches):
-                inside = f" of {kind_of(batches[0])}" if isinstance(batches, Sequence) else ""
+            if not all(is_plain(chosen) for chosen in batches):
                 raise InvalidInput(
-                    f"batches must be an array (steps, …, b) or a list of arrays (b,), got {kind_of(batches)}{inside}"
+                    "batches must be an array (steps, …, b) or a list of arrays (b,), "
+                    f"got {kind_of(batches)} of {kind_of(batches[0])}"
                 )
             if any(chosen.ndim != 1 for chosen in batches):
                 raise InvalidInput(
@@ -163,10 +208,6 @@ class Job:
                 raise InvalidInput(f"batches must be whole numbers (steps, …, b), got {chosen.dtype} {chosen.shape}")
             if not (chosen.size and chosen.min() >= 0 and chosen.max() < m):
                 raise InvalidInput(f"batches must name columns 0 … {m - 1} of the data, and at least one")
-        if not isinstance(self.snapshots, Collection):
-            raise InvalidInput(f"snapshots must be a tuple of whole numbers, got {kind_of(self.snapshots)}")
-        if not all(isinstance(step, (int, np.integer)) for step in self.snapshots):
-            raise InvalidInput(f"snapshots must be a tuple of whole numbers, got {self.snapshots!r:.60}")
         if not all(0 <= step < len(batches) for step in self.snapshots):
             raise InvalidInput(f"snapshots at {self.snapshots}, but there are steps 0 … {len(batches) - 1}")
 
@@ -196,7 +237,7 @@ class Job:
     @cached_property
     def leading(self) -> Shape:
         """The stack axes (…) of the parameters, or of the buffers, or, of a network without either, of X."""
-        held = (*self.parameters, *(self.buffers or ()))
+        held = (*self.parameters, *(() if self.buffers is None else self.buffers))
         return next((a.shape[:-2] for named in held for a in named.values()), self.data.x.shape[:-2])
 
     @cached_property
@@ -211,9 +252,10 @@ class Job:
 
     def noise_at(self, step: int, examples: int) -> Parameters:
         """What the layers are handed at this step. Raises InvalidInput where it does not fit."""
-        noise = self.noise(step) if self.noise else ({},) * len(self.layers)
-        if self.noise:
-            self.network.check_noise(noise, examples, self.leading)
+        if self.noise is None:
+            return ({},) * len(self.layers)
+        noise = self.noise(step)
+        self.network.check_noise(noise, examples, self.leading)
         return noise
 
 

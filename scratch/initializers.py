@@ -17,6 +17,7 @@ from numpy.random import Generator
 
 from scratch.errors import InvalidInput, unknown
 from scratch.layers import Array, Dense, Layer, Residual, Shape, Tensors
+from scratch.normalization import centred
 
 if TYPE_CHECKING:  # network.py imports this file
     from scratch.network import Network, Parameters
@@ -250,7 +251,9 @@ def _settle(place: str, layer: Layer, p: Tensors, x: Array, tolerance: float, it
 
 def _rescale(place: str, layer: Dense, p: Tensors, x: Array, tolerance: float, iterations: int) -> None:
     for _ in range(iterations + 1):  # the last time only to look
-        variance = layer.forward(p, x)[0].var((-2, -1))
+        z = layer.forward(p, x)[0]
+        apart, _ = centred(z.reshape(*z.shape[:-2], -1), -1)
+        variance = (apart * apart).mean(-1)
         off = ~(abs(variance - 1) < tolerance)
         if not off.any():
             return

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scratch.errors import InvalidInput
+from scratch.options import Description, require
 
 Array = NDArray[Any]
 Tensors = dict[str, Array]  # the named arrays of one layer
 Shape = tuple[int, ...]
+silent = np.errstate(all="ignore")  # ∞ and NaN speak for themselves, as in PyTorch
 
 
-class Layer:
+class Layer(Description):
     """What every layer answers. Without parameters only ``forward``, ``backward`` and ``formula`` have to be written.
 
     ``p`` holds the layer's named arrays: learned parameters, buffers (what training remembers: ``forward`` changes them in
@@ -74,8 +76,7 @@ class Dense(Layer):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        if self.units < 1:
-            raise InvalidInput(f"Dense(units={self.units}): a layer needs at least one unit")
+        require(self.units >= 1, self, "units", "be at least one unit")
 
     def width(self, n_in: int) -> int:
         return self.units
@@ -114,8 +115,7 @@ class Dropout(Layer):
     active: bool = True  # False after training
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate <= 1:
-            raise InvalidInput(f"Dropout(rate={self.rate}): must lie in [0, 1]")
+        require(0 <= self.rate <= 1, self, "rate", "lie in [0, 1]")
 
     @property
     def scale(self) -> float:
@@ -159,8 +159,7 @@ class Residual(Layer):
     layers: tuple[Layer, ...]
 
     def __post_init__(self) -> None:
-        if not self.layers:
-            raise InvalidInput("Residual: at least one layer inside is needed")
+        require(len(self.layers) > 0, self, "layers", "hold at least one layer")
 
     def _inside(self, n_in: int) -> Iterator[tuple[int, Layer, int]]:
         """Every layer inside, its number and the number of its inputs."""

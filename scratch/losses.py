@@ -3,7 +3,8 @@
 Each is called as ``value, gradient = loss(z, y)``: z (…, k, m) is what the network gives out, value is (…), gradient
 ∂J/∂z is (…, k, m). ``reduction`` is PyTorch's: the mean, the sum, or "none", every term apart (the gradient is then the
 sum's). Elementwise losses average over all k·m numbers, as PyTorch's do; with one output (k = 1) that is the notes' 1/n.
-Targets may lack the leading axes of z. ``formula(z, y)`` is the value by its definition, for moderate numbers only.
+Targets may lack the leading axes of z. What overflows is ∞ and what is undefined NaN, in silence, as in PyTorch.
+``formula(z, y)`` is the value by its definition, for moderate numbers only.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import numpy as np
 
 from scratch.errors import InvalidInput
 from scratch.layers import Array
+from scratch.options import Description, require
 
 Reduction = Literal["mean", "sum", "none"]
 GUARD = float(np.float32(1e-12))  # PyTorch's, which is a float32 in its code
+SILENT = np.errstate(all="ignore")  # a decorator: numbers that are not finite are an answer
 SLACK = 1e-3  # rounding, and agreement's shadows, may carry a probability this far past 0 or 1; what is farther is no probability
 
 
@@ -36,15 +39,12 @@ def indicator(labels: Array, classes: int, ignore: int | None = None) -> Array:
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(Description):
     """Value and gradient of one objective."""
 
     reduction: Reduction = field(default="mean", kw_only=True)
 
     takes_labels = False  # whether y may be integer labels (…, m); otherwise it is numbers (…, k, m)
-
-    def __post_init__(self) -> None:
-        self.require("reduction", self.reduction in ("mean", "sum", "none"), "must be 'mean', 'sum' or 'none'")
 
     def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
         raise NotImplementedError
@@ -64,20 +64,15 @@ class Loss:
         """The same loss for what ``targets`` gives: labels, weights and smoothing are in that matrix already."""
         return self
 
-    def require(self, name: str, right: bool, expected: str) -> None:
-        """Raises InvalidInput, naming the option ``name``, unless it is ``right``."""
-        if not right:
-            raise InvalidInput(f"{type(self).__name__}({name}={getattr(self, name)!r}): {expected}")
-
     def require_weights(self, name: str) -> None:
         given = getattr(self, name)
         weights = given if isinstance(given, tuple) else (given,)
-        self.require(name, all(0 <= w < np.inf for w in weights), "must be finite and not negative")
+        require(all(0 <= w < np.inf for w in weights), self, name, "be finite and not negative")
 
     def column(self, name: str, rows: int, dtype: np.dtype) -> Array:
         """The option ``name``, one number for all outputs or one for each, as (1 or ``rows``, 1)."""
         values = np.asarray(getattr(self, name), dtype)
-        self.require(name, values.shape in ((), (rows,)), f"must hold one number for each of {rows} outputs")
+        require(values.shape in ((), (rows,)), self, name, f"hold one number for each of {rows} outputs")
         return values.reshape(-1, 1)
 
 
@@ -96,6 +91,7 @@ class Elementwise(Loss):
         """What the mean divides by."""
         return z.shape[-2] * z.shape[-1]
 
+    @SILENT
     def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
         losses, slopes = self.each(z, y)
         if self.reduction == "none":
@@ -146,8 +142,7 @@ class Huber(Elementwise):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("delta", 0 < self.delta < np.inf, "must be positive and finite")
+        require(0 < self.delta < np.inf, self, "delta", "be positive and finite")
 
     def each(self, z: Array, y: Array) -> tuple[Array, Array]:
         error = z - y
@@ -169,7 +164,6 @@ class BinaryCrossEntropy(Elementwise):
     pos_weight: float | tuple[float, ...] = 1.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self.require_weights("pos_weight")
 
     def check(self, y: Array, outputs: int) -> None:
@@ -206,8 +200,7 @@ class BinaryCrossEntropyFromProbabilities(Elementwise):
     def each(self, z: Array, y: Array) -> tuple[Array, Array]:
         _check_probabilities("BinaryCrossEntropyFromProbabilities: the network's outputs", z.real)
         p = np.minimum(np.maximum(z, 0), 1)
-        with np.errstate(divide="ignore"):  # ln 0 = −∞ becomes −100
-            log, log_rest = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
+        log, log_rest = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)  # ln 0 is −∞
         return (y - 1) * log_rest - y * log, (p - y) / np.maximum((1 - p) * p, GUARD)
 
     def definition(self, z: Any, y: Array) -> Any:
@@ -233,8 +226,9 @@ class Categorical(Loss):
     """J = −(1/D) Σ T ln p over classes and examples.
 
     Of labels y (…, m), T is w times the indicator and D the sum of the examples' weights; an example labelled
-    ``ignore_index`` counts nowhere (no example left: the mean is NaN and its gradient 0, as in PyTorch). Of class
-    probabilities y (…, k, m), T = w y and D = m. w is ``weight``, one number a class. 0 ln 0 is 0.
+    ``ignore_index`` counts nowhere. Where D = 0 the mean is NaN, and as in PyTorch its gradient is NaN at the examples whose
+    classes weigh nothing and 0 at those ignored. Of class probabilities y (…, k, m), T = w y and D = m. w is ``weight``,
+    one number a class. 0 ln 0 is 0.
     """
 
     weight: tuple[float, ...] | None = None
@@ -244,7 +238,6 @@ class Categorical(Loss):
     label_smoothing = 0.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.weight is not None:
             self.require_weights("weight")
 
@@ -273,9 +266,13 @@ class Categorical(Loss):
         w = np.ones((1, 1), dtype) if self.weight is None else self.column("weight", classes, dtype)
         if not labels:
             return w * (y * (1 - smoothing) + smoothing / classes), y.shape[-1]
-        weights = w * indicator(y, classes, self.ignore_index)
+        hits = indicator(y, classes, self.ignore_index)
+        weights = w * hits
+        count = weights.sum((-2, -1), keepdims=True)
+        if self.reduction == "mean":
+            np.copyto(weights, np.nan, where=hits & (count == 0))  # their shares w/D are 0/0
         share = w * (y != self.ignore_index)[..., None, :] * (smoothing / classes)
-        return weights * (1 - smoothing) + share, weights.sum((-2, -1), keepdims=True)
+        return weights * (1 - smoothing) + share, count
 
     def reduced(self, terms: Array, gradient: Array, count: Array | int) -> tuple[Array, Array]:
         """Value and gradient from T ln p and the sum's gradient, which is overwritten."""
@@ -287,8 +284,8 @@ class Categorical(Loss):
         if isinstance(count, int):
             gradient /= count
             return value / count, gradient
-        with np.errstate(divide="ignore", invalid="ignore"):  # nothing left to average is 0/0, but its gradient stays 0
-            return value / count[..., 0, 0], np.divide(gradient, count, out=gradient, where=gradient != 0)
+        # all examples ignored: the mean is 0/0, but its gradient stays 0
+        return value / count[..., 0, 0], np.divide(gradient, count, out=gradient, where=gradient != 0)
 
     def log_p(self, z: Any) -> Any:
         """Log-probabilities of what the network gives out, by their definition."""
@@ -315,8 +312,9 @@ class CrossEntropy(Categorical):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("label_smoothing", 0 <= self.label_smoothing <= 1, "must lie in [0, 1]")
+        require(0 <= self.label_smoothing <= 1, self, "label_smoothing", "lie in [0, 1]")
 
+    @SILENT
     def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
         target, count = self.weighed(y, z.shape[-2], z.dtype)
         shifted = z - np.maximum.reduce(z, axis=-2, keepdims=True)
@@ -337,6 +335,7 @@ class CrossEntropy(Categorical):
 class NegativeLogLikelihood(Categorical):
     """J = −(1/D) Σ T z over classes and examples, from log-probabilities z; ∂J/∂z = −T/D. T and D: see ``Categorical``."""
 
+    @SILENT
     def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
         target, count = self.weighed(y, z.shape[-2], z.dtype)
         return self.reduced(_product(target, z), np.zeros_like(z) - target, count)

@@ -11,29 +11,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from scratch.arguments import generator as seeded
 from scratch.errors import InvalidInput
 from scratch.initializers import Scheme, ones, zeros
 from scratch.layers import Array, Layer, Shape, Tensors
 from scratch.losses import Loss
+from scratch.options import Description, is_plain, require
 
 Parameters = tuple[Tensors, ...]  # one dict for each layer, empty where a layer has none
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(Description):
     """``layers`` applied in turn to ``inputs`` features per example."""
 
     layers: tuple[Layer, ...]
     inputs: int
 
     def __post_init__(self) -> None:
-        if not self.layers:
-            raise InvalidInput("a network needs at least one layer")
-        for k, layer in enumerate(self.layers):
-            if not isinstance(layer, Layer):
-                raise InvalidInput(f"layer {k} must be a layer such as Dense(3), got {kind_of(layer)}")
-        if self.inputs < 1:
-            raise InvalidInput(f"a network needs at least one input feature, got {self.inputs}")
+        require(len(self.layers) > 0, self, "layers", "hold at least one layer")
+        require(self.inputs >= 1, self, "inputs", "be at least one input feature")
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
@@ -151,16 +148,20 @@ class Network:
         return leading
 
     def initialize(
-        self, weights: Scheme, generator_of: Callable[[int], Generator], biases: Scheme = zeros, leading: Shape = ()
+        self,
+        weights: Scheme,
+        generator_of: Callable[[int], Generator | int],
+        biases: Scheme = zeros,
+        leading: Shape = (),
     ) -> Parameters:
         """Initial parameters (…, *shape) for a stack of ``leading`` axes: γ is 1 and β is 0.
 
-        Layer k draws from ``generator_of(k)``, its matrix by ``weights``, then its column by ``biases``.
+        Layer k draws from ``generator_of(k)``, a generator or a seed: its matrix by ``weights``, then its column by ``biases``.
         """
         schemes = {"W": weights, "b": biases, "gamma": ones, "beta": zeros}
 
         def draw(k: int, shapes: dict[str, Shape]) -> Tensors:
-            generator = generator_of(k)
+            generator = seeded("initialize", generator_of(k))
             return {name: schemes[name.rpartition(".")[2]](generator, leading + s) for name, s in shapes.items()}
 
         return tuple(draw(k, shapes) for k, shapes in enumerate(self.shapes))
@@ -174,7 +175,7 @@ class Network:
         """
         outputs, caches = [], []
         for k, (layer, p) in enumerate(zip(self.layers, parameters, strict=True)):
-            x, cache = layer.forward(p, x, into[k] if into else None)
+            x, cache = layer.forward(p, x, into[k] if into is not None else None)
             outputs.append(x)
             caches.append(cache)
         return outputs, caches
@@ -207,7 +208,7 @@ class Network:
         for k in range(len(self.layers) - 1, -1, -1):
             layer, p, cache = self.layers[k], parameters[k], caches[k]
             if k:
-                dout = layer.backward(p, cache, dout, gradients[k], into[k - 1] if into else None)
+                dout = layer.backward(p, cache, dout, gradients[k], into[k - 1] if into is not None else None)
                 douts.append(dout)
             else:
                 layer.gradients(p, cache, dout, gradients[k])
@@ -221,24 +222,15 @@ class Network:
         ``into``: the trace of an earlier pass over a batch of the same shape, whose arrays this one may overwrite. Fresh
         arrays for every step cost more than the arithmetic: the system hands out their pages anew each time.
         """
-        outputs, caches = self.forward(parameters, x, into and into.outputs)
+        outputs, caches = self.forward(parameters, x, None if into is None else into.outputs)
         value, dout = loss(outputs[-1], y)
-        return value, Trace(outputs, self.backward(parameters, caches, dout, gradients, into and into.douts))
+        room = None if into is None else into.douts
+        return value, Trace(outputs, self.backward(parameters, caches, dout, gradients, room))
 
 
 def merge(*parts: Parameters) -> Parameters:
     """Parameters, buffers and noise of each layer in one dict, as ``forward`` wants them; the arrays are shared."""
     return tuple({name: a for named in layer for name, a in named.items()} for layer in zip(*parts, strict=True))
-
-
-def is_plain(array: Any) -> bool:
-    """Whether it is a NumPy array; a matrix multiplies otherwise, and PyTorch does not see what a masked array hides."""
-    return isinstance(array, np.ndarray) and not isinstance(array, (np.matrix, np.ma.MaskedArray))
-
-
-def kind_of(thing: Any) -> str:
-    """What came, in a word or two: where a class was handed over instead of an object, its name."""
-    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
 
 
 def fits(came: Shape, leading: Shape) -> bool:

@@ -7,8 +7,7 @@ biases too; it is added to the gradient (g + λθ) everywhere but in AdamW. Prod
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf, sqrt
-from numbers import Real
+from math import frexp, inf, sqrt
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from scratch.errors import InvalidInput
 from scratch.layers import Array
+from scratch.options import Description, require
 
 Memory = dict[str, Any]  # arrays of θ's size, and a count
 Rates: TypeAlias = "float | tuple[Rates, ...]"  # one learning rate, or (nested) one for each member of a stack
@@ -24,14 +24,8 @@ SHARES = {"momentum", "decay", "rho"}  # fields that lie in [0, 1)
 AMOUNTS = {"weight_decay", "lr_decay", "initial_accumulator_value", "eps"}  # fields that are not negative
 
 
-def require(holds: bool, thing: object, name: str, must: str) -> None:
-    """Raises InvalidInput that names the field and what it ``must``, unless it ``holds``."""
-    if not holds:
-        raise InvalidInput(f"{type(thing).__name__}({name}={getattr(thing, name)}): must {must}")
-
-
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(Description):
     """What every update rule answers. ``update`` makes no array of θ's size: ``start`` has made room for all it needs."""
 
     learning_rate: Rates = 1e-3
@@ -47,9 +41,9 @@ class Optimizer:
     def _rates_hold(self) -> bool:
         try:
             low, high = self.base.min(), self.base.max()
-        except (TypeError, ValueError):  # no numbers, none at all, or a ragged tuple
+        except ValueError:  # no number at all, or a ragged tuple
             return False
-        return isinstance(self.learning_rate, (Real, tuple)) and bool(low > 0 and high < inf)
+        return bool(low > 0 and high < inf)
 
     @property
     def base(self) -> NDArray[np.float64]:
@@ -167,7 +161,9 @@ class RMSProp(Optimizer):
     def _variance(self, gradient: Array, memory: Memory) -> Array:
         mean, room = memory["mean"], memory["step"]
         _average(mean, gradient, self.decay, room)
-        np.subtract(memory["square"], np.multiply(mean, mean, out=room), out=room)
+        np.multiply(mean, mean, out=room)
+        np.minimum(room, np.finfo(room.dtype).max, out=room)  # an s that overflows stays ∞, where ∞ − ∞ would be NaN
+        np.subtract(memory["square"], room, out=room)
         return np.maximum(room, 0, out=room)
 
 
@@ -203,7 +199,7 @@ class Moments(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), self, "betas", "be two in [0, 1)")
+        require(all(0 <= beta < 1 for beta in self.betas), self, "betas", "lie in [0, 1)")
 
     def remembers(self) -> tuple[str, ...]:
         return ("mean", "square", "largest") if self.amsgrad else ("mean", "square")
@@ -256,20 +252,28 @@ def _quotient(gradient: Array, square: Array, eps: float, room: Array) -> Array:
 
 
 def _average(mean: Array, new: Array, decay: float, room: Array) -> None:
+    """mean ← decay·mean + (1 − decay)·new, from that of the two which weighs more: what outweighs the other must not cancel."""
     np.subtract(new, mean, out=room)
-    room *= 1 - decay
-    mean += room
+    if decay > 0.5:
+        room *= 1 - decay
+        mean += room
+    else:
+        room *= decay
+        np.subtract(new, room, out=mean)
 
 
 def _average_square(square: Array, new: Array, decay: float, room: Array) -> None:
-    np.multiply(new, new, out=room)
-    room *= 1 - decay
+    """square ← decay·square + (1 − decay)·new²; new² may overflow where the product does not, so a power of two goes ahead."""
+    share, exponent = frexp(1 - decay)
+    np.multiply(new, 2.0 ** (exponent - 1), out=room)
+    room *= new
+    room *= 2 * share
     square *= decay
     square += room
 
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(Description):
     """Changes ∂J/∂θ (…, P) in place so that it does not exceed ``limit``, in each member of a stack by itself."""
 
     limit: float

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from scratch.errors import InvalidInput
 from scratch.layers import Array, Tensors
+from scratch.options import Description, require
 
 
 def is_weight(name: str) -> bool:
@@ -22,19 +23,14 @@ def is_weight(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Penalty:
+class Penalty(Description):
     """R(θ), added to the loss: the same for every example, so nothing here is divided by m."""
 
     reach: Literal["weights", "all"] = field(default="weights", kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.reach not in ("weights", "all"):
-            raise InvalidInput(f"{type(self).__name__}(reach={self.reach!r}): must be 'weights' or 'all'")
         for name in (f.name for f in fields(self) if f.name != "reach"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise InvalidInput(
-                    f"{type(self).__name__}({name}={getattr(self, name)}): must be finite and not negative"
-                )
+            require(0 <= getattr(self, name) < np.inf, self, name, "be finite and not negative")
 
     def value(self, w: Array) -> Array:
         """What one array (…, rows, columns) costs, (…,)."""
@@ -108,18 +104,25 @@ class ElasticNet(Penalty):
     l1: float
     l2: float
 
+    @cached_property
+    def _parts(self) -> tuple[L1, L2]:
+        return L1(self.l1), L2(self.l2)
+
     def value(self, w: Array) -> Array:
-        return L1(self.l1).value(w) + L2(self.l2).value(w)
+        first, second = self._parts
+        return first.value(w) + second.value(w)
 
     def slope(self, w: Array) -> Array:
-        return L1(self.l1).slope(w) + L2(self.l2).slope(w)
+        first, second = self._parts
+        return first.slope(w) + second.slope(w)
 
     def definition(self, w: Any) -> Any:
-        return L1(self.l1).definition(w) + L2(self.l2).definition(w)
+        first, second = self._parts
+        return first.definition(w) + second.definition(w)
 
 
 @dataclass(frozen=True)
-class MaxNorm:
+class MaxNorm(Description):
     """‖row of W‖ ≤ c: after an update, each unit's incoming weights are shrunk to length c = ``limit`` where they are longer.
 
     Srivastava et al. 2014, with PyTorch's renorm: the length is divided by itself plus 1e-7. Biases and scales stay.
@@ -128,8 +131,7 @@ class MaxNorm:
     limit: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.limit < np.inf:
-            raise InvalidInput(f"MaxNorm(limit={self.limit}): must be positive and finite")
+        require(0 < self.limit < np.inf, self, "limit", "be positive and finite")
 
     def project(self, parameters: Sequence[Tensors]) -> None:
         """Shrinks the rows of every W in place."""

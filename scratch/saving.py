@@ -15,32 +15,25 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from math import prod
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 
 from scratch import activations, normalization  # noqa: F401  so that their layers are known
+from scratch.arguments import kind, require
 from scratch.errors import InvalidInput, unknown
-from scratch.layers import Array, Layer, Shape, Tensors
+from scratch.files import check_file, check_npz
+from scratch.layers import Array, Layer, Tensors
+from scratch.matching import assign, axes_of, check_types, leading_of, path_of
 from scratch.network import Network, Parameters
 
-NAMES = {  # array of a layer -> its name in a file, which is PyTorch's
-    "W": "weight",
-    "b": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "mean": "running_mean",
-    "variance": "running_var",
-    "batches": "num_batches_tracked",
-}
-AXES = {"W": 2, "batches": 0}  # how many of (rows, columns) are left in a file: of all others the rows
-DTYPES = {"F64": "<f8", "I64": "<i8", "F32": "<f4", "F16": "<f2"}  # safetensors' names, the largest first
+DTYPES = {"F64": "<f8", "I64": "<i8", "F32": "<f4", "I32": "<i4", "F16": "<f2", "BF16": "<u2"}  # safetensors' names
+HEADER = 100_000_000  # bytes of JSON at most, safetensors' own limit
 
 
 def save(path: str | Path, network: Network, parameters: Parameters, buffers: Parameters | None = None) -> None:
@@ -49,29 +42,36 @@ def save(path: str | Path, network: Network, parameters: Parameters, buffers: Pa
     Stacked parameters keep their leading axes; without ``buffers`` fresh ones are written. Raises InvalidInput for another
     suffix, shapes that do not fit, types other than one of float64, float32 and float16, a file that cannot be written.
     """
-    path = Path(path)
+    path = _path("save", path)
     pack, _ = _format(path)
-    network.check(parameters)
-    leading = _leading(parameters, buffers or ())
-    buffers = buffers or network.buffers(leading, next((a.dtype for p in parameters for a in p.values()), None))
+    kind("save", "network", network, Network).check(parameters)
+    leading = leading_of(parameters, buffers)
+    if buffers is None:
+        buffers = network.buffers(leading, next((a.dtype for p in parameters for a in p.values()), np.float64))
     network.check_buffers(buffers, leading)
     _write(path, pack(dict(_to_file(parameters, buffers)), describe(network)))
 
 
-def load(path: str | Path, network: Network | None = None) -> tuple[Network, Parameters, Parameters]:
-    """Network, parameters and buffers from a file that ``save`` wrote.
+def load(
+    path: str | Path, network: Network | None = None, *, names: Sequence[str] | None = None
+) -> tuple[Network, Parameters, Parameters]:
+    """Network, parameters and buffers from a file that ``save`` wrote, or from any whose arrays have PyTorch's names.
 
-    A file without a description, such as a ``state_dict`` of the torch twin written by safetensors, needs the ``network``.
-    Raises InvalidInput for whatever is wrong with a file; nothing in it is executed.
+    A file without a description, such as a ``state_dict`` written by safetensors, needs the ``network``. Modules may have any names:
+    ``names`` gives them in the network's order where numbers in them do not ("0.weight", "fc1.weight"). bfloat16 becomes float32, and
+    of several types all arrays get the widest. Raises InvalidInput for whatever is wrong with a file; nothing in it is executed.
     """
-    path = Path(path)
+    path = _path("load", path)
     _, unpack = _format(path)
+    if network is not None:
+        kind("load", "network", network, Network)
+    check_file(path)
     try:
-        tensors, text = unpack(path.read_bytes())
+        tensors, text = unpack(path)
         if network is None:
             _require(text is not None, "it holds no description of a network: hand the network over as well")
             network = _network(text or "")
-        return network, *_from_file(tensors, network)
+        return network, *assign(tensors, network, names, stacked=True)
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}") from None
     except Exception as error:  # a broken file may raise anything on its way through zipfile, zlib, NumPy and JSON
@@ -79,62 +79,20 @@ def load(path: str | Path, network: Network | None = None) -> tuple[Network, Par
         raise InvalidInput(f"{path}: cannot be read as a network: {type(error).__name__}: {reason}") from error
 
 
-# names and shapes
-
-
-def _in_file(layer: int, name: str) -> str:
-    """``k.W`` inside residual layer 2 is ``layers.2.layers.k.weight``."""
-    *inside, last = name.split(".")
-    return "".join(f"layers.{k}." for k in (layer, *inside)) + NAMES.get(last, last)
-
-
-def _axes(name: str) -> int:
-    return AXES.get(name.rpartition(".")[2], 1)
+def _path(place: str, value: Any) -> Path:
+    require(isinstance(value, (str, Path)), place, "path", value, "a path")
+    return Path(value)
 
 
 def _to_file(*parts: Parameters) -> Iterator[tuple[str, Array]]:
-    named = [(k, name, array) for part in parts for k, layer in enumerate(part) for name, array in layer.items()]
-    kinds = {str(array.dtype) for _, _, array in named}
-    if len(kinds) > 1 or not kinds <= {"float64", "float32", "float16"}:
-        raise InvalidInput(f"save: all arrays must be of one type, float64, float32 or float16; got {sorted(kinds)}")
-    for k, name, array in named:
-        given = array.reshape(array.shape[: array.ndim - 2 + _axes(name)])
-        if name.rpartition(".")[2] == "batches":
+    check_types("save", *parts)
+    for k, name, array in [(k, n, a) for part in parts for k, layer in enumerate(part) for n, a in layer.items()]:
+        given = array.reshape(array.shape[: array.ndim - 2 + axes_of(name)])
+        if axes_of(name) == 0:
             if (given != np.floor(given)).any() or not np.isfinite(given).all():
-                raise InvalidInput(f"save: layer {k}: {name} counts batches, but is {array.reshape(-1)}")
+                raise InvalidInput(f"save: layer {k}: {name} counts batches, but is {array.reshape(-1)[:9]}")
             given = given.astype(np.int64)
-        yield _in_file(k, name), given
-
-
-def _from_file(tensors: Tensors, network: Network) -> tuple[Parameters, Parameters]:
-    """Parameters and buffers of the network. Raises InvalidInput unless the tensors are these and no others."""
-    kinds = [a.dtype for a in tensors.values() if a.dtype.kind == "f"]
-    _require(len(set(kinds)) <= 1, f"expected arrays of one type, got {sorted(set(map(str, kinds)))}")
-    taken: set[str] = set()
-
-    def layer(k: int, names: Any) -> Tensors:
-        found = {}
-        for name in names:
-            key = _in_file(k, name)
-            _require(key in tensors, f"expected {key}, got {sorted(tensors)}")
-            array, counts = tensors[key], name.rpartition(".")[2] == "batches"
-            kind = "int64" if counts else "floating point"
-            _require((array.dtype == np.int64) == counts, f"{key} must be {kind}, got {array.dtype}")
-            found[name] = array.reshape(array.shape + (1,) * (2 - _axes(name))).astype(kinds[0])
-            taken.add(key)
-        return found
-
-    parameters = tuple(layer(k, shapes) for k, shapes in enumerate(network.shapes))
-    network.check(parameters)
-    buffers = tuple(layer(k, fresh) for k, fresh in enumerate(network.buffers()))
-    network.check_buffers(buffers, _leading(parameters, buffers))
-    left = sorted(tensors.keys() - taken)
-    _require(not left, f"{left} belong to no layer of the network")
-    return parameters, buffers
-
-
-def _leading(*parts: Parameters) -> Shape:
-    return next((a.shape[:-2] for part in parts for named in part for a in named.values()), ())
+        yield path_of(k, name), given
 
 
 # the description of a network
@@ -142,8 +100,9 @@ def _leading(*parts: Parameters) -> Shape:
 
 def describe(network: Network) -> str:
     """The network as JSON: its inputs, and every layer's class ("kind") and fields."""
+    kind("describe", "network", network, Network)
     held = {"inputs": network.inputs, "layers": _plain(network.layers)}
-    return json.dumps(held, default=lambda number: number.item())  # NumPy's numbers as Python's
+    return json.dumps(held)
 
 
 def _plain(value: Any) -> Any:
@@ -174,13 +133,11 @@ def _network(text: str) -> Network:
     held = json.loads(text)
     right = isinstance(held, dict) and held.keys() == {"inputs", "layers"}
     _require(right, "the description must have inputs and layers")
-    layers = _built(held["layers"])
-    _require(_is(layers, tuple[Layer, ...]) and type(held["inputs"]) is int, "the description must be of layers")
-    return Network(layers, held["inputs"])
+    return Network(_built(held["layers"]), held["inputs"])
 
 
 def _built(value: Any) -> Any:
-    """What ``_plain`` made plain. Only classes of layers are called, with fields of the types that they declare."""
+    """What ``_plain`` made plain. Only classes of layers are called, and they hold each field to its declared type."""
     if isinstance(value, list):
         return tuple(_built(inside) for inside in value)
     if not isinstance(value, dict):
@@ -189,27 +146,11 @@ def _built(value: Any) -> Any:
     kind: Any = _kinds().get(name)
     if kind is None:
         raise unknown("layer", str(name), _kinds())
-    hints = get_type_hints(kind)
-    declared = {field.name: hints[field.name] for field in fields(kind)}
+    declared = [field.name for field in fields(kind)]
     for field in value:
         if field not in declared:
             raise unknown(f"field of {name}", field, declared)
-    given = {field: _built(inside) for field, inside in value.items()}
-    for field, inside in given.items():
-        _require(_is(inside, declared[field]), f"{name}({field}={inside!r}): must be {declared[field]}")
-    return kind(**given)
-
-
-def _is(value: Any, hint: Any) -> bool:
-    """Whether a value is of a declared type; a whole number is a float too."""
-    origin, inside = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in inside
-    if origin in (Union, UnionType):
-        return any(_is(value, one) for one in inside)
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_is(one, inside[0]) for one in value)
-    return isinstance(value, hint) or (hint is float and type(value) is int)
+    return kind(**{field: _built(inside) for field, inside in value.items()})
 
 
 # the two formats
@@ -227,14 +168,34 @@ def _pack_safetensors(tensors: Tensors, text: str) -> bytes:
     return len(written).to_bytes(8, "little") + written + data.getvalue()
 
 
-def _unpack_safetensors(raw: bytes) -> tuple[Tensors, str | None]:
-    length = int.from_bytes(raw[:8], "little")
-    _require(8 < 8 + length <= len(raw), f"its header takes {length} bytes of {len(raw)}: cut off, or no such file")
-    header, data = json.loads(raw[8 : 8 + length], object_pairs_hook=_once), memoryview(raw)[8 + length :]
-    _require(isinstance(header, dict), "its header must be a JSON object")
-    text = header.pop("__metadata__", {}).get("network")
-    tensors, start = {}, 0
-    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+def _unpack_safetensors(path: Path) -> tuple[Tensors, str | None]:
+    with path.open("rb") as file:
+        total = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        _require(8 < 8 + length <= total, f"its header takes {length} bytes of {total}: cut off, or no such file")
+        _require(length <= HEADER, f"its header takes {length} bytes: expected at most {HEADER}, as the format has it")
+        header, size = json.loads(file.read(length), object_pairs_hook=_once), total - 8 - length
+        _require(isinstance(header, dict), "its header must be a JSON object")
+        text = header.pop("__metadata__", {}).get("network")
+        _require(text is None or isinstance(text, str), "its description of a network must be a text")
+        entries = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
+        _check_entries(entries, size)
+        data = memoryview(file.read(size))
+    tensors = {}
+    for name, entry in entries:
+        begin, stop = entry["data_offsets"]
+        kept = np.frombuffer(data[begin:stop], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        wide = (
+            (kept.astype("<u4") << 16).view("<f4") if entry["dtype"] == "BF16" else kept
+        )  # the upper half of a float32
+        tensors[name] = wide.astype(wide.dtype.newbyteorder("="))
+    return tensors, text
+
+
+def _check_entries(entries: list[tuple[str, Any]], size: int) -> None:
+    """Raises InvalidInput unless the arrays fill the ``size`` bytes of data, one after the other; before any is read."""
+    start = 0
+    for name, entry in entries:
         dtype, shape, (begin, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
         if dtype not in DTYPES:
             raise unknown(f"type of {name}", str(dtype), DTYPES)
@@ -243,13 +204,11 @@ def _unpack_safetensors(raw: bytes) -> tuple[Tensors, str | None]:
         _require(
             begin == start, f"{name} should begin at byte {start} of the data, after the last; it begins at {begin}"
         )
-        size = prod(shape) * np.dtype(DTYPES[dtype]).itemsize
-        _require(stop - begin == size, f"{name}: {dtype} {shape} takes {size} bytes, but it is given {stop - begin}")
-        _require(stop <= len(data), f"{name} ends at byte {stop} of {len(data)}: the file is cut off")
-        kept = np.frombuffer(data[begin:stop], DTYPES[dtype]).reshape(shape)
-        tensors[name], start = kept.astype(kept.dtype.newbyteorder("=")), stop
-    _require(start == len(data), f"the last array ends at byte {start}, but there are {len(data)}")
-    return tensors, text
+        taken = prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+        _require(stop - begin == taken, f"{name}: {dtype} {shape} takes {taken} bytes, but it is given {stop - begin}")
+        _require(stop <= size, f"{name} ends at byte {stop} of {size}: the file is cut off")
+        start = stop
+    _require(start == size, f"the last array ends at byte {start}, but there are {size}")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -265,17 +224,21 @@ def _pack_npz(tensors: Tensors, text: str) -> bytes:
     return data.getvalue()
 
 
-def _unpack_npz(raw: bytes) -> tuple[Tensors, str | None]:
-    held = np.load(io.BytesIO(raw), allow_pickle=False)
-    _require(isinstance(held, np.lib.npyio.NpzFile), "it is no npz file")
-    tensors = {name: held[name] for name in held.files}
+def _unpack_npz(path: Path) -> tuple[Tensors, str | None]:
+    check_npz(path)
+    with np.load(path, allow_pickle=False) as held:
+        tensors = {name: held[name] for name in held.files}
     text = tensors.pop("network", None)
     for name, array in tensors.items():
-        _require(array.dtype in map(np.dtype, DTYPES.values()), f"{name} must be numbers, got {array.dtype}")
+        _require(array.dtype.kind in "fi" and array.dtype.isnative, f"{name} must be numbers, got {array.dtype}")
     return tensors, None if text is None else str(text)
 
 
-def _format(path: Path) -> tuple[Callable[[Tensors, str], bytes], Callable[[bytes], tuple[Tensors, str | None]]]:
+Pack = Callable[[Tensors, str], bytes]
+Unpack = Callable[[Path], tuple[Tensors, str | None]]
+
+
+def _format(path: Path) -> tuple[Pack, Unpack]:
     formats = {".safetensors": (_pack_safetensors, _unpack_safetensors), ".npz": (_pack_npz, _unpack_npz)}
     if path.suffix not in formats:
         raise unknown(f"format of {path.name!r}, suffix", path.suffix, formats)
@@ -283,14 +246,17 @@ def _format(path: Path) -> tuple[Callable[[Tensors, str], bytes], Callable[[byte
 
 
 def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(
+        f".{os.getpid()}.{path.name[:50]}"
+    )  # a name that is as long as the system takes may not grow
     try:
         temporary.write_bytes(data)
         temporary.replace(path)
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be written: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no system takes
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidInput(f"{str(path)!r:.200}: cannot be written: {reason}") from None
     finally:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import cos, inf, pi
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scratch.optimizers import require
+from scratch.options import Description, require
 
 Memory = dict[str, Any]
 
 
-class Schedule:
+class Schedule(Description):
     """What every schedule answers. Rates are numbers or arrays (…); ``step`` is t."""
 
     def __call__(self, base: Any, step: int) -> Any:
@@ -65,9 +65,8 @@ class MultiStep(Schedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        rising = isinstance(self.milestones, tuple) and all(map(_is_count, self.milestones))
-        rising = rising and all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
-        require(rising, self, "milestones", "be a tuple of rising whole numbers, the first at least 1")
+        rising = all(a < b for a, b in zip((0, *self.milestones), self.milestones, strict=False))
+        require(rising, self, "milestones", "rise, the first being at least 1")
         _require_positive(self, "factor")
 
     def __call__(self, base: Any, step: int) -> Any:
@@ -162,7 +161,7 @@ class OneCycle(Schedule):
 
     steps: int
     rise: float = 0.3
-    anneal: str = "cos"
+    anneal: Literal["cos", "linear"] = "cos"
     divisor: float = 25.0
     final_divisor: float = 1e4
     three_phase: bool = False
@@ -171,7 +170,6 @@ class OneCycle(Schedule):
         _require_count(self, "steps")
         fits = 1 / self.steps < self.rise and (self.rise <= 0.5 if self.three_phase else self.rise < 1)
         require(fits, self, "rise", "take more than one step, and leave some (in three phases half of them)")
-        require(self.anneal in ("cos", "linear"), self, "anneal", "be 'cos' or 'linear'")
         _require_positive(self, "divisor", "final_divisor")
 
     def __call__(self, base: Any, step: int) -> Any:
@@ -197,7 +195,7 @@ class Warmup(Schedule):
     def __post_init__(self) -> None:
         _require_count(self, "steps")
         require(0 < self.beginning <= 1, self, "beginning", "lie in (0, 1]")
-        alone = isinstance(self.then, Schedule) and not isinstance(self.then, Warmup | OneCycle | ReduceOnPlateau)
+        alone = not isinstance(self.then, Warmup | OneCycle | ReduceOnPlateau)
         require(alone, self, "then", "be a schedule that depends on the step alone and does not warm up itself")
 
     def __call__(self, base: Any, step: int) -> Any:
@@ -214,23 +212,21 @@ class ReduceOnPlateau(Schedule):
     and + for "max"); NaN never is. For ``cooldown`` updates after a reduction nothing counts; one of ``eps`` or less is left out.
     """
 
-    mode: str = "min"
+    mode: Literal["min", "max"] = "min"
     factor: float = 0.1
     patience: int = 10
     threshold: float = 1e-4
-    threshold_mode: str = "rel"
+    threshold_mode: Literal["rel", "abs"] = "rel"
     cooldown: int = 0
     minimum: float = 0.0
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
-        require(self.mode in ("min", "max"), self, "mode", "be 'min' or 'max'")
-        require(self.threshold_mode in ("rel", "abs"), self, "threshold_mode", "be 'rel' or 'abs'")
         require(0 < self.factor < 1, self, "factor", "lie in (0, 1)")
         most = 1 if self.threshold_mode == "rel" else inf
         require(0 <= self.threshold < most, self, "threshold", f"lie in [0, {most})")
         for name in ("patience", "cooldown"):
-            require(_is_count(getattr(self, name) + 1), self, name, "be a whole number, 0 or more")
+            require(getattr(self, name) >= 0, self, name, "be 0 or more")
         _require_amount(self, "minimum", "eps")
 
     def start(self, base: Any) -> Memory:
@@ -263,13 +259,9 @@ def _cosine(start: Any, goal: Any, share: float) -> Any:
     return goal + (start - goal) * ((1 + cos(pi * share)) / 2)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
-
-
 def _require_count(schedule: Schedule, *names: str) -> None:
     for name in names:
-        require(_is_count(getattr(schedule, name)), schedule, name, "be a whole number, 1 or more")
+        require(getattr(schedule, name) >= 1, schedule, name, "be 1 or more")
 
 
 def _require_positive(schedule: Schedule, *names: str) -> None:

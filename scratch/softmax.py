@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scratch.layers import Array, Layer, Tensors
+from scratch.layers import Array, Layer, Tensors, silent
 
 
 class AcrossUnits(Layer):
@@ -21,12 +21,14 @@ class AcrossUnits(Layer):
 class Softmax(AcrossUnits):
     """a_i = e^z_i / Σ_k e^z_k over the units of each example; ∂J/∂z = a(g − Σ_k g_k a_k) with g = ∂J/∂a."""
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         a = _below_largest(z, out)
         np.exp(a, out=a)
         a /= np.add.reduce(a, axis=-2, keepdims=True)
         return a, a
 
+    @silent
     def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
         mean = np.add.reduce(da * a, axis=-2, keepdims=True)
         dz = np.subtract(da, mean, out=out)
@@ -41,11 +43,13 @@ class Softmax(AcrossUnits):
 class LogSoftmax(AcrossUnits):
     """a_i = z_i − ln Σ_k e^z_k over the units of each example; ∂J/∂z = g − e^a Σ_k g_k with g = ∂J/∂a."""
 
+    @silent
     def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
         a = _below_largest(z, out)
         a -= np.log(np.add.reduce(np.exp(a), axis=-2, keepdims=True))
         return a, a
 
+    @silent
     def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
         dz = np.exp(a) * np.add.reduce(da, axis=-2, keepdims=True)
         return np.subtract(da, dz, out=out)
@@ -56,5 +60,4 @@ class LogSoftmax(AcrossUnits):
 
 def _below_largest(z: Array, out: Array | None) -> Array:
     """z less the largest of its example: e^z cannot overflow, and softmax does not see the difference."""
-    with np.errstate(invalid="ignore"):  # ∞ − ∞
-        return np.subtract(z, np.maximum.reduce(z, axis=-2, keepdims=True), out=out)
+    return np.subtract(z, np.maximum.reduce(z, axis=-2, keepdims=True), out=out)

@@ -40,7 +40,7 @@ def start(job: Job) -> State:
     parameters, buffers = network.views(theta), job.start_buffers()
     memory, given = job.optimizer.start(theta), merge(parameters, buffers)
     state = State(theta, gradient, parameters, network.views(gradient), buffers, given, memory, {})
-    if job.schedule:
+    if job.schedule is not None:
         state.plan = job.schedule.start(job.optimizer.base)
         state.rate = job.schedule.rate(state.plan, 0, None)
     return state
@@ -54,25 +54,26 @@ def step(job: Job, state: State, batch: Batch) -> Array:
 
 def differentiate(job: Job, state: State, batch: Batch) -> None:
     """J and its gradient on one batch, into ``state``."""
-    room = state.trace if state.trace and state.trace.outputs[0].shape[-1] == batch.x.shape[-1] else None
-    if job.noise:
+    before = state.trace
+    room = before if before is not None and before.outputs[0].shape[-1] == batch.x.shape[-1] else None
+    if job.noise is not None:
         for p, handed in zip(state.given, job.noise_at(state.number, batch.x.shape[-1]), strict=True):
             p.update(handed)
     state.loss, state.trace = job.network.differentiate(job.loss, state.given, state.gradients, batch.x, batch.y, room)
-    if job.penalty:
+    if job.penalty is not None:
         state.loss = state.loss + job.penalty(state.parameters)
         job.penalty.add_gradient(state.parameters, state.gradients)
 
 
 def advance(job: Job, state: State) -> Array:
     """The update that follows ``differentiate``; J (…,) before it."""
-    if job.clip:
+    if job.clip is not None:
         job.clip(state.gradient)
     job.optimizer.update(state.theta, state.gradient, state.memory, state.rate)
-    if job.constraint:
+    if job.constraint is not None:
         job.constraint.project(state.parameters)
     state.number += 1
-    if job.schedule:
+    if job.schedule is not None:
         state.rate = job.schedule.rate(state.plan, state.number, state.loss)
     return state.loss
 
@@ -100,7 +101,7 @@ def _look(job: Job, parameters: Parameters, buffers: Parameters, number: int, ba
     gradients = network.views(np.zeros((*job.leading, network.size), job.data.x.dtype))
     given = merge(parameters, _copy(buffers), job.noise_at(number, batch.x.shape[-1]))  # looking changes no buffer
     value, trace = network.differentiate(job.loss, given, gradients, batch.x, batch.y)
-    if job.penalty:
+    if job.penalty is not None:
         value = value + job.penalty(parameters)
         job.penalty.add_gradient(parameters, gradients)
     settled = merge(parameters, buffers)

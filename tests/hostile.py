@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 import scratch as s
 from experiments.randomness import generator
+from experiments.store import write
 from scratch import training as ours
 from scratch.layers import Array
 from torchref import training as theirs
@@ -506,23 +507,23 @@ GROUPS: dict[str, tuple[str, list[Case]]] = {
                  "computes: does not see the mask", dict),
             Case("W as a torch tensor", lambda: with_w(torch.tensor(W)), f"{FIRST} W must be a NumPy array, got Tensor",
                  "computes: its own kind", dict),
-            Case("the data as a pair (X, Y)", lambda: {"data": (X, LABELS)}, "data must be of the kind Batch, got tuple",
+            Case("the data as a pair (X, Y)", lambda: {"data": (X, LABELS)}, "Job(data): must be of the kind Batch, got tuple",
                  "raises TypeError", plain=lambda: LINEAR((X, LABELS))),
             Case("the parameters as a single dict", lambda: layered(s.Dense(K), parameters=with_w(W)["parameters"][0]),
-                 "parameters must be a tuple with a dict for each layer, got dict", "computes: a state_dict is one",
+                 "Job(parameters): must be a tuple (a dict, …), got dict", "computes: a state_dict is one",
                  plain=lambda: LINEAR.load_state_dict(LINEAR.state_dict()) and 0.0),
             Case("a layer's parameters as a list", lambda: layered(s.Dense(K), parameters=([W, W],)),
-                 "layer 0 (Dense(units=3, bias=True)): expected a dict of arrays, got list", "raises TypeError",
+                 "Job(parameters[0]): must be a dict, got list", "raises TypeError",
                  plain=lambda: LINEAR.load_state_dict([W, W])),
             Case("layers as a list", lambda: {"layers": list(LAYERS)}),
             Case("the class Tanh for a layer", lambda: {"layers": (s.Dense(6), s.Tanh, s.Dense(K))},
-                 "layer 1 must be a layer such as Dense(3), got the class Tanh", "raises TypeError",
+                 "Job(layers[1]): must be of the kind Layer, got the class Tanh", "raises TypeError",
                  plain=lambda: nn.Sequential(nn.Tanh)),
             Case("the class CrossEntropy for the loss", lambda: {"loss": s.CrossEntropy},
-                 "loss must be of the kind Loss, got the class CrossEntropy", "raises RuntimeError",
+                 "Job(loss): must be of the kind Loss, got the class CrossEntropy", "raises RuntimeError",
                  plain=lambda: nn.CrossEntropyLoss(torch.zeros(2, 3), torch.zeros(2))),
             Case("the class SGD for the optimizer", lambda: {"optimizer": s.SGD},
-                 "optimizer must be of the kind Optimizer, got the class SGD", "raises TypeError",
+                 "Job(optimizer): must be of the kind Optimizer, got the class SGD", "raises TypeError",
                  plain=lambda: torch.optim.SGD.zero_grad()),
         ],
     ),
@@ -596,7 +597,7 @@ GROUPS: dict[str, tuple[str, list[Case]]] = {
             Case("no examples", lambda: {"x": X[:, :0], "y": LABELS[:0]}, "the data holds no examples", "NaN or ∞"),
             Case("no examples to evaluate", lambda: {"evaluate": {"none": s.Batch(X[:, :0], LABELS[:0])}}),
             Case("one example", lambda: {"x": X[:, :1], "y": LABELS[:1]}),
-            Case("no features", lambda: {"x": X[:0]}, "a network needs at least one input feature, got 0", "computes: b",
+            Case("no features", lambda: {"x": X[:0]}, "Network(inputs=0): must be at least one input feature", "computes: b",
                  plain=lambda: nn.Linear(0, 3)(torch.zeros(5, 0)).detach()),
             Case("X of one axis", lambda: {"x": X[0]}, f"{NO_FLOAT} float64 (5,)", "raises RuntimeError"),
             Case("X transposed", lambda: {"x": X.T}, "X holds 4 examples (its columns), Y 5", "raises RuntimeError"),
@@ -671,7 +672,7 @@ GROUPS: dict[str, tuple[str, list[Case]]] = {
             Case("ε = 0 and every feature the same, layer norm", lambda: first_normed(s.LayerNorm(0.0), EVEN), "NaN or ∞"),
             Case("ε < 0, batch norm", lambda: normed(s.BatchNorm(-1.0)), "BatchNorm(epsilon=-1.0): must be positive, as in PyTorch",
                  "raises ValueError", plain=lambda: nn.BatchNorm1d(F, -1.0)(torch.ones(3, F))),
-            Case("ε < 0, layer norm", lambda: normed(s.LayerNorm(-1.0)), "LayerNorm(epsilon=-1.0): must not be negative", "NaN or ∞",
+            Case("ε < 0, layer norm", lambda: normed(s.LayerNorm(-1.0)), "LayerNorm(epsilon=-1.0): must be 0 or more", "NaN or ∞",
                  plain=lambda: nn.LayerNorm(F, -1.0)(torch.ones(3, F)).detach()),
             Case("momentum 0: the statistics stay", lambda: normed(s.BatchNorm(momentum=0.0), evaluate={"one": ONE}, **trained())),
             Case("momentum 1: the last batch's statistics",
@@ -711,7 +712,7 @@ GROUPS: dict[str, tuple[str, list[Case]]] = {
             Case("masks for a network without dropout", lambda: {"noise": lambda _: ({"mask": MASKS}, {}, {})},
                  f"{FIRST} expected [], got ['mask']", "raises TypeError", plain=lambda: LINEAR(torch.ones(1, F).double(), MASKS)),
             Case("a mask itself instead of a function of the step", lambda: dropped(0) | {"noise": MASKS},
-                 "a layer with dropout needs noise: give the job a function", "raises TypeError", plain=lambda: nn.Dropout(0.5)(MASKS)),
+                 "Job(noise): must be a function or None, got ndarray", "raises TypeError", plain=lambda: nn.Dropout(0.5)(MASKS)),
         ],
     ),
     "Training": (
@@ -726,7 +727,7 @@ GROUPS: dict[str, tuple[str, list[Case]]] = {
             Case("batches in the other byte order", lambda: trained(batches=STEPS.astype(">i8")), torch="raises ValueError"),
             Case("batches reversed (negative strides)", lambda: trained(batches=STEPS[::-1, ::-1]), torch="raises ValueError"),
             Case("batches from a generator", lambda: trained(batches=(b for b in STEPS)),
-                 "batches must be an array (steps, …, b) or a list of arrays (b,), got generator", "computes: once", trained),
+                 "Job(batches): must be a NumPy array, a list or None, got generator", "computes: once", trained),
             Case("batches as nested lists", lambda: trained(batches=STEPS.tolist()),
                  "batches must be an array (steps, …, b) or a list of arrays (b,), got list of list", "computes: a list is an index",
                  trained),
@@ -743,11 +744,11 @@ GROUPS: dict[str, tuple[str, list[Case]]] = {
             Case("no batches in the list", lambda: trained(batches=[], snapshots=()), "batches must hold at least one step",
                  "computes: nothing"),
             Case("snapshots out of order and twice: in order, once each", lambda: trained(snapshots=(2, 0, 0))),
-            Case("a snapshot at step 0.5", lambda: trained(snapshots=(0.5,)), "snapshots must be a tuple of whole numbers, got (0.5,)",
+            Case("a snapshot at step 0.5", lambda: trained(snapshots=(0.5,)), "Job(snapshots[0]=0.5): must be a whole number",
                  "computes: and shows nothing"),
             Case("snapshots from a generator", lambda: trained(snapshots=(n for n in ALL)),
-                 "snapshots must be a tuple of whole numbers, got generator", "computes: once", trained),
-            Case("snapshots as a number", lambda: trained(snapshots=1), "snapshots must be a tuple of whole numbers, got int",
+                 "Job(snapshots): must be a tuple (a whole number, …), got generator", "computes: once", trained),
+            Case("snapshots as a number", lambda: trained(snapshots=1), "Job(snapshots=1): must be a tuple (a whole number, …)",
                  "raises TypeError"),
             Case("a snapshot after the last step", lambda: trained(snapshots=(0, 3)), "snapshots at (0, 3), but there are steps 0 … 2",
                  "computes: without it", lambda: trained(snapshots=(0,))),
@@ -808,4 +809,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    write(PAGE, page())

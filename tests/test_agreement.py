@@ -159,9 +159,9 @@ def test_the_bound_of_a_trajectory_grows():
     assert all(d.difference == 0 for d in found if d.step == 0 and d.quantity != "loss")  # the start was handed in
     bounds = {step: [d.bound for d in found if d.step == step and d.quantity == "W"] for step in (0, 1, 20, 60)}
     norms = [np.linalg.norm(named["W"], axis=(-2, -1)) for named in job.parameters if named]
-    for bound, norm in zip(bounds[0], norms, strict=True):  # LIMIT·√k·u·‖W‖, of one member or the other
+    for bound, norm in zip(bounds[0], norms, strict=True):  # 4·√k·u·‖W‖, of one member or the other
         k = max(helpers.FEATURES, *helpers.WIDTHS, helpers.SIZE)
-        assert np.isclose(bound, agreement.LIMIT * np.sqrt(k) * 2**-53 * norm).any()
+        assert np.isclose(bound, 4 * np.sqrt(k) * 2**-53 * norm).any()
     assert np.median(bounds[60]) > np.median(bounds[20]) > np.median(bounds[1]) >= np.median(bounds[0])
 
 
@@ -178,8 +178,8 @@ def test_the_bound_knows_the_length_of_the_sums(k):
     assert agreement.longest_sum(job) == max(k, 5)
     (found,) = [d for d in compared(job) if d.quantity == "output"]
     size = np.linalg.norm(ours.snapshot(job).outputs[0])
-    # LIMIT·(spread + √k·u·size), the spread of inputs and weights moved by √k·u being of the same order
-    assert 1 <= found.bound / (agreement.LIMIT * np.sqrt(max(k, 5)) * 2**-53 * size) < 10
+    # 4·(spread + √k·u·size), the spread of inputs and weights moved by √k·u being of the same order
+    assert 1 <= found.bound / (4 * np.sqrt(max(k, 5)) * 2**-53 * size) < 10
 
 
 def test_float32_has_a_bound_of_its_own():

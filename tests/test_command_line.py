@@ -162,7 +162,7 @@ def test_files_that_are_no_data(refused, tmp_path, name):
 
 def test_archives_that_are_no_data(refused, tmp_path):
     """Other names in the archive; a single array under the archive's name; a folder."""
-    np.savez(tmp_path / "names.npz", X=X, Y=Y)
+    np.savez(tmp_path / "names.npz", inputs=X, targets=Y)
     with open(tmp_path / "array.npz", "wb") as file:
         np.save(file, X)
     (tmp_path / "folder.csv").mkdir()

@@ -6,7 +6,10 @@ from dataclasses import FrozenInstanceError, replace
 
 import helpers
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from scipy.sparse import csr_matrix
 
 import scratch
 from scratch import (
@@ -85,7 +88,27 @@ BAD_BATCHES = {
     "one dimension": (np.zeros(4), LABELS, r"\(…, features, examples\), got float64 \(4,\)"),
     "whole numbers": (np.zeros((2, 4), int), LABELS, "floating point.*int64"),
     "Y of another type": (X, NUMBERS.astype("f4"), "Y must be integer labels or of X's type float64, got float32"),
-    "complex numbers": (np.zeros((2, 4), complex), LABELS, "floating point.*complex"),
+    "complex numbers": (np.zeros((2, 4), complex), LABELS, "floating point.*complex128.*: x.real"),
+    "datetimes": (X.astype("M8[s]"), LABELS, r"floating point.*datetime64.*say in which unit, \(x - x.min"),
+    "Booleans": (X > 0, LABELS, r"floating point.*bool .*: x.astype\(np.float64\)"),
+    "unsigned ids": (X.astype(np.uint64), LABELS, r"floating point.*uint64 .*: x.astype\(np.float64\)"),
+    "objects": (X.astype(object), LABELS, r"floating point.*object .*: x.astype\(np.float64\)"),
+    "text": (X.astype(str), LABELS, "floating point.*<U.*: numbers, not text"),
+    "half precision": (X.astype("f2"), LABELS, r"got float16: x.astype\(np.float64\)"),
+    "a list": (X.tolist(), LABELS, r"got list and ndarray: np.array\(x\)"),
+    "labels in a list": (X, LABELS.tolist(), r"got ndarray and list: np.array\(x\)"),
+    "a DataFrame": (pd.DataFrame(X), LABELS, r"got DataFrame and ndarray: x.to_numpy\(\)"),
+    "a tensor": (torch.zeros(2, 4), LABELS, r"got Tensor and ndarray: x.numpy\(\)"),
+    "a sparse matrix": (csr_matrix(X), LABELS, r"got csr_matrix and ndarray: x.toarray\(\)"),
+    "labels beyond int64": (X, LABELS.astype(np.uint64) + np.uint64(2**63), r"Y holds 9223372036854775810: .* int64"),
+    "labels as Booleans": (X, LABELS > 0, r"got bool: y.astype\(int\)"),
+    "examples in rows": (X.T, LABELS, r"2 examples.*Y 4: transpose, an example is a column \(x.T\)"),
+    "examples in rows, stacked": (np.stack([X.T] * 3), LABELS, r"transpose, an example is a column \(x.T\)"),
+    "examples and numbers in rows": (X.T, NUMBERS.T, r"transpose, an example is a column \(x.T, y.T\)"),
+    "examples in rows, numbers not": (X.T, NUMBERS, r"transpose, an example is a column \(x.T\)"),
+    "numbers in rows": (X, NUMBERS.T, r"transpose Y, an example is a column \(y.T\)"),
+    "labels in a column": (X, LABELS[:, None], r"Y 1: labels are \(m,\), y.ravel\(\)"),
+    "one example without its axis": (X[:, 0], LABELS[:1], r"x\[:, None\] is one example"),
 }
 
 
@@ -169,6 +192,11 @@ BAD_JOBS = {
         {"evaluate": {"test": Batch(np.zeros((3, 4)), LABELS)}},
         r"evaluate\['test'\] has 3 features, the data 2",
     ),
+    "evaluation data in rows": (
+        {"evaluate": {"test": Batch(np.zeros((4, 2)), LABELS[:2])}},
+        r"evaluate\['test'\] has 4 features, the data 2: transpose",
+    ),
+    "evaluation data as a pair": ({"evaluate": {"test": (X, LABELS)}}, r"evaluate\['test'\] must be a Batch, got tuple"),
     "empty batches": ({"batches": np.zeros((2, 0), int)}, "at least one"),
     "snapshot after the end": (
         {"batches": np.array([[0, 1], [2, 3]]), "snapshots": (0, 2)},
@@ -321,7 +349,7 @@ def test_ragged_batches_are_accepted(backend):
 BAD_PIECES = {
     "no units": (lambda: Dense(0), r"Dense\(units=0\).*at least one unit"),
     "negative units": (lambda: Dense(-2), r"Dense\(units=-2\)"),
-    "no features": (lambda: Network(LAYERS, 0), "at least one input feature, got 0"),
+    "no features": (lambda: Network(LAYERS, 0), r"Network\(inputs=0\): must be at least one input feature"),
     "empty network": (lambda: Network((), 2), "at least one layer"),
     "rate 0": (lambda: SGD(0.0), r"learning_rate=0.0\): must be positive"),
     "negative rate": (lambda: SGD(-0.1), r"learning_rate=-0.1"),
@@ -339,7 +367,7 @@ BAD_PIECES = {
     ),
     "batch norm's momentum NaN": (lambda: BatchNorm(momentum=float("nan")), r"BatchNorm\(momentum=nan\)"),
     "layer norm's epsilon": (lambda: LayerNorm(-1.0), r"LayerNorm\(epsilon=-1.0\)"),
-    "residual of nothing": (lambda: Residual(()), "Residual: at least one layer inside"),
+    "residual of nothing": (lambda: Residual(()), r"Residual\(layers=\(\)\): must hold at least one layer"),
     "residual that changes the width": (lambda: Residual((Dense(3), Tanh())).width(2), "turn 2 units into 3"),
     "dropout without a mask": (lambda: Dropout().forward({}, X), "training needs a mask"),
     "flatten what does not fit": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import scratch
-from experiments.documentation import agreements, differences, index
+from experiments.documentation import agreements, differences, extremes, index, ranges
 from experiments.documentation.__main__ import DOCS, main
 from experiments.documentation.drawings import VALLEY, walk
 from experiments.documentation.entries import entry, public
@@ -156,7 +157,7 @@ def test_called_reads_the_source():
     assert called(conventions.columns) == []
 
 
-@pytest.mark.parametrize("witness", differences.DIFFERENT, ids=lambda w: w.__name__)
+@pytest.mark.parametrize("witness", differences.DIFFERENT + extremes.EXTREME, ids=lambda w: w.__name__)
 def test_what_is_said_to_differ_differs(witness):
     """A difference that a newer PyTorch has removed would still be told."""
     ours, theirs = witness()
@@ -172,9 +173,23 @@ def test_what_is_said_to_agree_agrees(witness):
 
 def test_every_witness_is_in_its_table():
     """A claim that was written and forgotten."""
-    for module, table in ((differences, differences.DIFFERENT), (agreements, agreements.ALIKE)):
+    tables = ((differences, differences.DIFFERENT), (extremes, extremes.EXTREME), (agreements, agreements.ALIKE))
+    for module, table in tables:
         written = {thing for thing in public(module) if thing.__name__ not in ("table", "text")}
         assert written == set(table) and len(table) == len(set(table))
+
+
+def test_ranges_are_those_tried(made):
+    """An option that the search does not reach, or a refusal of PyTorch's that is nowhere told."""
+    tried = dict(ranges.options())
+    for kind in LEAVES:
+        numbers = {f.name for f in fields(kind) if f.type in ("float", "int", "Rates", "tuple[float, float]")}
+        reached = {name for name in numbers for base in kind.__mro__ if f"{base.__name__}({name})" in tried}
+        assert issubclass(kind, (*ranges.NOT_PYTORCHS, Penalty)) or reached == numbers, kind
+    assert set(tried["Softplus(threshold)"]) >= {(-1, "refused", "taken"), (0.5, "taken", "taken")}
+    assert (3, "refused", "taken") in tried["OneCycle(steps)"] and (-1, "refused", "taken") in tried["Categorical(weight)"]
+    assert "| `OneCycle(steps)` | 1, 2, 3 |" in made["differences.md"]
+    assert not [place for place, answers in tried.items() if any("(Value" in torchs for _, mine, torchs in answers if mine == "taken")]
 
 
 def test_links_lead_somewhere(made):
@@ -247,11 +262,11 @@ def test_shown():
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        (scratch.Dense, ["Dense(units=0): a layer needs at least one unit"]),
+        (scratch.Dense, ["Dense(units=0): must be at least one unit"]),
         (scratch.LeakyReLU, ["LeakyReLU(slope=nan): must be a finite number"]),
         (scratch.Adam, []),  # all its options are those of Optimizer and of Moments
-        (scratch.optimizers.Moments, ["Moments(betas=(-1.0, -1.0)): must be two in [0, 1)"]),
-        (scratch.StepDecay, ["StepDecay(every=0): must be a whole number, 1 or more"]),
+        (scratch.optimizers.Moments, ["Moments(betas=(-1.0, -1.0)): must lie in [0, 1)"]),
+        (scratch.StepDecay, ["StepDecay(every=0): must be 1 or more"]),
         (scratch.Tanh, []),
     ],
 )

@@ -196,7 +196,7 @@ def test_stops_after_patience_and_restores_the_best_epoch():
     """0.5 at epoch 2 is the best; 3, 4, 5 are no better (0.5 again is not): stop after 5 of 9, with what epoch 2 had."""
     planned = job(count=9)
     metric = Rising(0.1, 0.5, 0.4, 0.5, 0.2, 0.9, 0.9, 0.9, 0.9)
-    fitted = fit(planned, VALIDATION, metrics={"score": metric}, monitor="validation_score", patience=3)
+    fitted = fit(planned, VALIDATION, metrics={"score": metric}, monitor="validation_score", mode="max", patience=3)
     assert fitted.best == 2 and fitted.best.shape == ()
     np.testing.assert_array_equal(fitted.history["epoch"], [1, 2, 3, 4, 5])
     np.testing.assert_array_equal(fitted.history["validation_score"], [0.1, 0.5, 0.4, 0.5, 0.2])
@@ -205,7 +205,13 @@ def test_stops_after_patience_and_restores_the_best_epoch():
     same(fitted.buffers, at_best[5])
     assert fitted.buffers[1]["batches"] == 8  # running statistics are those of epoch 2, not of epoch 5
     last = fit(
-        planned, VALIDATION, metrics={"score": Rising(1, 0, 0)}, monitor="validation_score", patience=2, restore=False
+        planned,
+        VALIDATION,
+        metrics={"score": Rising(1, 0, 0)},
+        monitor="validation_score",
+        mode="max",
+        patience=2,
+        restore=False,
     )
     same(last.parameters, snapshots_of(planned)[3][4])
     assert last.buffers[1]["batches"] == 12 and last.best == 1
@@ -225,6 +231,7 @@ def test_early_stopping_stops_the_training():
         VALIDATION,
         metrics={"score": Rising(1, 0, 0, 0)},
         monitor="train_score",
+        mode="max",
         patience=1,
         train=counting,
     )
@@ -279,16 +286,18 @@ def test_a_stack_stops_member_by_member(restore):
 def test_a_member_is_not_woken_again():
     """The first member's patience ends at epoch 3; that it would be better at 4, while the second trains on, is too late."""
     values = Rising([1, 1], [0, 2], [0, 3], [9, 4], [9, 4], [9, 4])
-    fitted = fit(job((2,), count=6), VALIDATION, metrics={"s": values}, monitor="validation_s", patience=2)
+    fitted = fit(job((2,), count=6), VALIDATION, metrics={"s": values}, monitor="validation_s", mode="max", patience=2)
     np.testing.assert_array_equal(fitted.best, [1, 4])
     assert len(fitted.history["epoch"]) == 6
 
 
-def test_nothing_but_nan_is_never_best():
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_never_best(mode, value):
     """A network that diverges at once keeps its initial parameters, and patience counts from the start."""
-    values = Rising(*[np.nan] * 9)
+    values = Rising(*[value] * 9)
     planned = job(count=9)
-    fitted = fit(planned, VALIDATION, metrics={"s": values}, monitor="validation_s", patience=3)
+    fitted = fit(planned, VALIDATION, metrics={"s": values}, monitor="validation_s", mode=mode, patience=3)
     assert fitted.best == 0 and len(fitted.history["epoch"]) == 3
     same(fitted.parameters, planned.parameters)
     assert fitted.buffers[1]["batches"] == 0
@@ -397,7 +406,7 @@ def test_predict_is_the_network_after_training():
 
 
 WRONG = {
-    "patience": (lambda: fit(job(), VALIDATION, patience=0), r"fit\(patience=0\): must be at least 1"),
+    "patience": (lambda: fit(job(), VALIDATION, patience=0), r"fit\(patience=0\): must be a whole number from 1"),
     "min_delta": (lambda: fit(job(), VALIDATION, min_delta=-0.1), r"fit\(min_delta=-0.1\)"),
     "min_delta nan": (lambda: fit(job(), VALIDATION, min_delta=np.nan), r"fit\(min_delta=nan\)"),
     "monitor": (lambda: fit(job(), VALIDATION, monitor="validation_los"), "Did you mean 'validation_loss'"),
@@ -428,6 +437,10 @@ WRONG = {
     "share nan": (lambda: split(generator(0), 10, np.nan), r"split\(share=nan\)"),
     "labels of split": (lambda: split(generator(0), 10, 0.5, np.zeros(9, int)), r"labels must be \(10,\), got \(9,\)"),
     "x": (lambda: predict(job().network, job().parameters, None, VALIDATION.x[:4]), r"x must be \(…, 5, m\)"),
+    "x in rows": (lambda: predict(job().network, job().parameters, None, VALIDATION.x.T), "transpose, an example is a column"),
+    "x a list": (lambda: predict(job().network, job().parameters, None, VALIDATION.x.tolist()), "x must be a NumPy array, got list"),
+    "x complex": (lambda: predict(job().network, job().parameters, None, VALIDATION.x + 0j), "complex128.*: x.real"),
+    "validation a pair": (lambda: fit(job(), (VALIDATION.x, VALIDATION.y)), "fit: validation: data must be of the kind Batch, got tuple"),
     "parameters": (lambda: predict(job().network, job().parameters[:2], None, VALIDATION.x), "parameters for 2 layers"),
 }
 

@@ -12,7 +12,7 @@ import torch
 from torch.func import vmap
 
 from experiments.randomness import generator
-from scratch import InvalidInput, autodiff
+from scratch import Batch, Dense, InvalidInput, Job, LogSoftmax, autodiff, training
 from scratch.gradcheck import U
 from scratch.losses import (
     AbsoluteError,
@@ -26,6 +26,7 @@ from scratch.losses import (
     SquaredError,
     indicator,
 )
+from torchref import training as by_torchref
 from torchref.losses import twin
 
 K, M, H = 4, 7, 1e-30  # outputs, examples, the length of a complex step
@@ -221,6 +222,55 @@ def test_nothing_left_to_average(kind, options, reduction):
     assert np.isnan(value[0]) if reduction == "mean" else not value[0].any()
 
 
+WEIGHTLESS = {
+    "cross-entropy": (CrossEntropy((0.0, 2.0, 1.0, 0.0)), torch.nn.CrossEntropyLoss, {}),
+    "smoothed": (CrossEntropy((0.0, 2.0, 1.0, 0.0), label_smoothing=0.1), torch.nn.CrossEntropyLoss, {"label_smoothing": 0.1}),
+    "all smooth": (CrossEntropy((0.0, 2.0, 1.0, 0.0), label_smoothing=1.0), torch.nn.CrossEntropyLoss, {"label_smoothing": 1.0}),
+    "likelihood": (NegativeLogLikelihood((0.0, 2.0, 1.0, 0.0)), torch.nn.NLLLoss, {}),
+}  # fmt: skip
+IGNORED = -100
+WEIGHTLESS_LABELS = np.array([[0, 3, 0], [3, IGNORED, 0], [IGNORED] * 3, [0, 1, IGNORED]])
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("loss, module, options", WEIGHTLESS.values(), ids=WEIGHTLESS)
+def test_labels_that_weigh_nothing(loss, module, options, reduction):
+    """0/0 in PyTorch's own modules is NaN in the gradient too, but 0 at ignored examples; a gradient of 0 would hide it."""
+    loss, labels = replace(loss, reduction=reduction), WEIGHTLESS_LABELS
+    z = generator(0, "test losses", "weightless").standard_normal((4, K, 3))
+    own = module(torch.tensor(loss.weight, dtype=torch.float64), reduction=reduction, **options)
+    together, t = loss(z, labels), rows(z).requires_grad_()
+    value = vmap(twin(loss))(t, rows(labels))
+    value.sum().backward()
+    stacked = columns(value, z), t.grad.numpy().mT
+    for s in range(4):
+        expected = by_torch(own, z[s], labels[s])
+        matrix = loss.targets(labels[s], K).astype(float)
+        alone = [by_torch(twin(loss), z[s], labels[s]), loss(z[s], labels[s])]
+        if reduction != "mean" or s != 2:  # with nothing left a matrix is all zeros, and its mean 0
+            alone.append(loss.with_matrix()(z[s], matrix))
+        for found in (*alone, *((value[s], gradient[s]) for value, gradient in (together, stacked))):
+            for mine, other in zip(found, expected, strict=True):
+                np.testing.assert_allclose(mine, other, rtol=1e-14, atol=1e-15)
+    assert np.isnan(together[0]).tolist() == [True, True, True, False] if reduction == "mean" else np.isfinite(together[0]).all()
+    assert np.isnan(together[1]).any((1, 2)).tolist() == [reduction == "mean"] * 2 + [False] * 2
+
+
+def test_a_step_of_a_batch_that_weighs_nothing():
+    """One implementation would go on, and the other be lost, without a word."""
+    for loss in (CrossEntropy((0.0, 1.0, 1.0)), NegativeLogLikelihood((0.0, 1.0, 1.0)), CrossEntropy((0.0, 1.0, 1.0), 1, 0.1)):
+        random = generator(0, "test losses", "weightless step")
+        parameters = ({"W": random.standard_normal((2, 3, 2)), "b": np.zeros((2, 3, 1))},)
+        data = Batch(random.standard_normal((2, 4)), np.array([[0, 0, 0, 0], [0, 2, 2, 0]]))
+        job = Job((Dense(3),), loss, parameters, data, batches=np.tile(np.arange(4), (2, 1)), snapshots=(0, 1))
+        for mine, other in zip(training.train(job), by_torchref.train(job), strict=True):
+            np.testing.assert_allclose(mine.loss, other.loss, rtol=1e-13)
+            for name in ("W", "b"):
+                for one, two in ((mine.parameters, other.parameters), (mine.gradients, other.gradients)):
+                    np.testing.assert_allclose(one[0][name], two[0][name], rtol=1e-12, atol=1e-15)
+            assert np.isnan(mine.loss).tolist() == [True, False] and np.isnan(mine.gradients[0]["b"][0]).any()
+
+
 FAR = np.array([[1, -1, 1, -1, 0, 1, 0], [-1, 1, 1, -1, 0, 0.5, 0], [0, 0, 1, -1, 0, -1, 1], [1, 1, -1, 0, 0.0, 0, 1]])
 UNBOUNDED = [name for name, (loss, _) in CASES.items() if not isinstance(loss, PROBABLE)]
 
@@ -235,6 +285,67 @@ def test_extreme_outputs(name, size, dtype):
     found, expected = loss(z, y), by_torch(twin(loss), z, y)
     assert np.isfinite(found[0]) and np.isfinite(found[1]).all()
     assert_near(loss, z, y, found, expected)
+
+
+NOTHING = (0.0, 2.0, 0.25, 0.0)
+AT_THE_ENDS = CASES | {
+    "huber 1e30": (Huber(1e30), "numbers"),
+    "labels, weight 0": (CrossEntropy(NOTHING), "labels"),
+    "labels, weight 0, smoothed": (CrossEntropy(NOTHING, label_smoothing=0.3), "ignored"),
+    "likelihood, weight 0": (NegativeLogLikelihood(NOTHING), "ignored"),
+}
+
+
+def at_the_end(name, dtype, count=150):
+    """The loss, and so many examples (count, K, 1) of outputs and targets that are 0, the largest number, ±∞, NaN and between."""
+    loss, kind = AT_THE_ENDS[name]
+    random, most, least = generator(0, "test losses", "ends", name), np.finfo(dtype).max, np.finfo(dtype).tiny
+    ends = [0.0, 1.0, -1.0, least, -least, 800.0, -800.0, 1e30, -1e30, most / 3, most, -most, np.inf, -np.inf, np.nan]
+    if isinstance(loss, PROBABLE):
+        ends = [0.0, least, 0.5, 1 - np.finfo(dtype).eps, 1.0]
+    z = random.choice(ends, (count, K, 1)).astype(dtype)
+    z[: count // 5] = 0.5
+    if kind in ("labels", "ignored"):
+        return loss, z, random.choice([*range(K), *([-100] if kind == "ignored" else [])], (count, 1))
+    y = random.choice([0.0, 0.3, 1.0] if kind == "fractions" else ends, (count, K, 1)).astype(dtype)
+    y[: count // 10] = 1.0
+    return loss, z, y
+
+
+def told(loss, z, y):
+    """The examples (count,) of which docs/differences.md says that the value is another one than PyTorch's."""
+    most = np.finfo(z.dtype).max
+    if isinstance(loss, BinaryCrossEntropy):
+        overflows = (y < 1) & (z == -most) & (loss.pos_weight != 1)
+        return ((y > 0) & ((z == -np.inf) | overflows)).any((1, 2))
+    if not loss.takes_labels:
+        return np.zeros(len(z), bool)
+    logs = z if isinstance(loss, NegativeLogLikelihood) else LogSoftmax().forward({}, z)[0]
+    matrix = np.stack([loss.weighed(one, K, z.dtype)[0] for one in y])
+    overflows = (abs(logs) >= most / 4) & (loss.label_smoothing > 0)
+    return ((matrix == 0) & ~np.isfinite(logs) | overflows).any((1, 2))
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", AT_THE_ENDS)
+def test_silence_and_pytorchs_numbers_at_the_ends(name, dtype, reduction):
+    """A warning, or another NaN or ∞ than PyTorch's where docs/differences.md does not tell of it."""
+    loss, z, y = at_the_end(name, dtype)
+    loss = replace(loss, reduction=reduction)
+    with np.errstate(all="raise"):
+        value, gradient = loss(z, y)
+    criterion, unit = twin(loss), 32 * np.finfo(dtype).eps
+    expected, slopes = map(np.stack, zip(*(by_torch(criterion, *one) for one in zip(z, y, strict=True)), strict=True))
+    with np.errstate(all="ignore"):
+        other = told(loss, z, y)
+        if isinstance(loss, AbsoluteError):
+            slopes = np.where(np.isnan(z - y), np.nan, slopes)
+        if isinstance(loss, SquaredError):
+            slopes = np.where(np.isfinite(2 * (z - y)), slopes, 2 * (z - y))
+    np.testing.assert_allclose(value[~other], expected[~other], rtol=unit, atol=unit)
+    np.testing.assert_allclose(gradient, slopes, rtol=unit, atol=unit)
+    assert other.mean() < 0.9 and np.isfinite(expected[~other]).any()
 
 
 @pytest.mark.parametrize("options", [{}, {"weight": WEIGHT}], ids=["plain", "weights"])

@@ -122,13 +122,63 @@ def test_ties_go_to_the_first():
             assert metrics.top_k(z, np.full(3, label), k) == np.mean(hit)
 
 
-def test_a_diverged_network_is_measured_as_argmax_does():
-    """NaN that compares as smaller than nothing would make every label one of the k largest."""
-    z = np.array([[np.inf, np.nan, 0.0], [np.nan, np.nan, np.nan], [1.0, np.nan, 2.0]])
-    for label in range(3):
-        y = np.full(3, label)
-        assert metrics.top_k(z, y, 1) == metrics.accuracy(z, y) == (z.argmax(0) == label).mean()
-    assert [metrics.top_k(z, np.full(3, label), 2) for label in range(3)] == [2 / 3, 1, 1 / 3]
+def every_metric(z, y, ignore=None, classes=CLASSES):
+    """All metrics of outputs (…, classes, m) and of their first row alone, as floating point arrays by name."""
+    two = None if ignore is None else y == ignore
+    binary = np.where(two, ignore, y % 2) if ignore is not None else y % 2
+    matrix = metrics.confusion_matrix(y, metrics.largest(z), classes, ignore_index=ignore)
+    found = {"accuracy": metrics.accuracy(z, y, ignore_index=ignore), "matrix": matrix,
+             "top_k": metrics.top_k(z, y, 2, ignore_index=ignore)}  # fmt: skip
+    several = {str(average): metrics.scores(matrix, average) for average in (None, "macro", "micro", "weighted")}
+    if ignore != 0:  # else every even label would be ignored
+        found["binary"] = metrics.binary_accuracy(z[..., :1, :], binary, ignore_index=ignore)
+        several["one"] = metrics.binary_scores(z[..., :1, :], binary, ignore_index=ignore)
+    return found | {f"{name} {part}": a for name, s in several.items() for part, a in vars(s).items()}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("own_labels", [False, True])
+def test_a_diverged_network_is_nan_and_the_others_as_alone(value, own_labels):
+    """argmax takes NaN for the largest: a network that blew up would answer class 0, and be right where that is the label."""
+    z, y = outputs(3), labels(3) if own_labels else labels()
+    before = every_metric(z, y)
+    z = z.copy()
+    z[1, 0, 4] = value
+    after = every_metric(z, y)
+    assert after.keys() == before.keys() and len(after) == 4 + 4 * 5
+    for name, a in after.items():
+        assert np.isnan(a[1]).all() and not np.isnan(before[name][1]).any(), name
+        assert np.array_equal(a[[0, 2]], before[name][[0, 2]]), name
+    for name, a in every_metric(z[1], y[1] if own_labels else y).items():
+        assert np.isnan(a).all(), name
+    assert metrics.largest(z)[1, 4] == metrics.above(z[..., :1, :])[1, 4] == -1
+    assert (metrics.largest(z) == -1).sum() == 1
+    assert np.isnan(metrics.accuracy(np.full((2, 3), np.nan), np.zeros(3, int)))
+
+
+@pytest.mark.parametrize("ignore", [-100, -1, 0, 3, 255])
+@pytest.mark.parametrize("own_labels", [False, True])
+def test_an_ignored_label_counts_nowhere(ignore, own_labels):
+    """As if its examples were not there, whatever the network gives out for them; scikit-learn's numbers of the rest."""
+    z, y = outputs(3), labels(3) if own_labels else labels()
+    y = y.astype(np.uint8 if ignore == 255 else np.int64)
+    y[..., [2, 5, 11]] = ignore
+    z[1][:, y[1] == ignore if own_labels else y == ignore] = np.nan
+    found = every_metric(z, y, ignore)
+    for k in range(3):
+        own = y[k] if own_labels else y
+        left = own != ignore
+        assert 0 < left.sum() < M
+        alone = every_metric(z[k][:, left], own[left])
+        for name, a in found.items():
+            assert np.array_equal(a[k], alone[name]), name
+        true, predicted = own[left], z[k][:, left].argmax(0)
+        assert found["accuracy"][k] == pytest.approx(sk.accuracy_score(true, predicted), abs=1e-15)
+        assert np.array_equal(found["matrix"][k], sk.confusion_matrix(true, predicted, labels=range(CLASSES)))
+        for average in ("macro", "weighted", "micro"):
+            *theirs, _ = reference(true, predicted, CLASSES, average)
+            for name, expected in zip(NAMES, theirs, strict=True):
+                np.testing.assert_allclose(found[f"{average} {name}"][k], expected, **CLOSE)
 
 
 @pytest.mark.parametrize("leading", [(), (4,), (2, 3)], ids=str)
@@ -196,11 +246,11 @@ def test_binary_scores_are_scikit_learns(threshold):
 
 def test_logits_and_probabilities_agree():
     """0 for logits and 0.5 for probabilities are one threshold; what lies on it is class 0, as a tie is for argmax."""
-    z = np.array([[-3.0, 0.0, 2.0, -0.1, np.inf, np.nan]])
-    assert metrics.above(z).tolist() == metrics.above(1 / (1 + np.exp(-z)), 0.5).tolist() == [0, 0, 1, 0, 1, 0]
-    both = np.concatenate([np.zeros_like(z), z])[:, :5]
-    assert np.array_equal(metrics.above(z[:, :5]), both.argmax(0))
-    assert metrics.binary_accuracy(z, np.array([0, 1, 1, 0, 0, 0])) == 4 / 6
+    z = np.array([[-3.0, 0.0, 2.0, -0.1, 7.0, np.nan]])
+    assert metrics.above(z).tolist() == metrics.above(1 / (1 + np.exp(-z)), 0.5).tolist() == [0, 0, 1, 0, 1, -1]
+    both = np.concatenate([np.zeros_like(z), z])
+    assert np.array_equal(metrics.above(z), metrics.largest(both))
+    assert metrics.binary_accuracy(z[:, :5], np.array([0, 1, 1, 0, 0])) == 3 / 5
 
 
 Y = np.array([0, 1, 2])
@@ -234,8 +284,23 @@ BAD = {
     "one axis": (lambda: metrics.scores(Y), "expected counts"),
     "one empty": (lambda: metrics.scores(np.array([[[1, 0], [0, 0]], [[0, 0], [0, 0]]])), "holds no examples"),
     "average": (lambda: metrics.scores(np.eye(2, dtype=int), "makro"), "no average 'makro'. Did you mean 'macro'"),
-    "two outputs": (lambda: metrics.binary_scores(Z, Y % 2), r"above: expected one output \(…, 1, m\), got \(3, 3\)"),
+    "two outputs": (
+        lambda: metrics.binary_scores(Z, Y % 2),
+        r"binary_scores: expected one output \(…, 1, m\), got \(3, 3\)",
+    ),
     "class 2 of two": (lambda: metrics.binary_accuracy(Z[:1], Y), "binary_accuracy: labels must lie in 0 … 1"),
+    "all ignored": (lambda: metrics.accuracy(Z, Y * 0, ignore_index=0), "no examples but those labelled 0"),
+    "one network's ignored": (
+        lambda: metrics.accuracy(np.ones((2, 3, 3)), np.array([Y, Y * 0]), ignore_index=0),
+        "no examples but those labelled 0",
+    ),
+    "an ignored class": (lambda: metrics.accuracy(Z, Y - 1, ignore_index=1), "labels must lie in 0 … 2; found -1 … 0"),
+    "ignored by name": (
+        lambda: metrics.accuracy(Z, Y, ignore_index="0"),
+        r"accuracy\(ignore_index='0'\): .* whole number",
+    ),
+    "no class": (lambda: metrics.confusion_matrix(Y, Y - 2, 3), "predicted: labels must lie in 0 … 2; found -2"),
+    "infinite counts": (lambda: metrics.scores(np.full((2, 2), np.inf)), "expected counts"),
     "threshold": (lambda: metrics.above(Z[:1], np.nan), r"above\(threshold=nan\)"),
 }
 

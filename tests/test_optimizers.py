@@ -13,7 +13,19 @@ import torch
 
 from experiments.randomness import generator
 from scratch.errors import InvalidInput
-from scratch.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Clip, ClipNorm, ClipValue, Optimizer, RMSProp
+from scratch.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Clip,
+    ClipNorm,
+    ClipValue,
+    Optimizer,
+    RMSProp,
+    _average_square,
+)
 from torchref import optimizers as theirs
 
 OPTIMIZERS = (
@@ -290,6 +302,83 @@ def test_centered_rmsprop_stays_finite():
     assert np.all(np.isfinite(theta))
 
 
+FAR = (*OPTIMIZERS, Adam(betas=(0.0, 0.0)), Adam(betas=(0.4, 0.5)), RMSProp(decay=0.0), Adagrad(eps=0.0), RMSProp(eps=0.0))
+SIZES = {  # squares that underflow, that overflow but for (1 − β), and that overflow
+    "float32": (1e-30, 1e-25, 1e-19, 1e-3, 1e8, 1.5e19, 2e19, 1e20, 1e21, 1e30),
+    "float64": (1e-290, 1e-200, 1e-160, 1e-3, 1e17, 1.2e154, 1e155, 1e156, 1e250),
+}
+
+
+@each_dtype
+@pytest.mark.parametrize("optimizer", FAR, ids=str)
+def test_gradients_of_any_size_move_as_far_as_pytorchs(optimizer, dtype):
+    """g² that overflows before 1 − β makes it small; ∞ − ∞ in a variance; a mean that a large gradient wipes out."""
+    sizes = np.array(SIZES[dtype], dtype)
+    theta = np.zeros(len(sizes), dtype)
+    memory, tensor = optimizer.start(theta), torch.zeros(len(sizes), dtype=getattr(torch, dtype))
+    twin, shrinking = theirs.twin(optimizer, [tensor]), [sizes, -sizes, sizes / 2, np.ones_like(sizes), np.ones_like(sizes)]
+    travel = np.zeros_like(theta)
+    for gradient in shrinking:
+        before = theta.copy()
+        with np.errstate(all="ignore"):
+            optimizer.update(theta, gradient, memory)
+            travel += abs(theta - before)
+        tensor.grad = torch.tensor(gradient)
+        twin.step()
+        # a dozen roundings a step, and where s − m² cancels a thousand times as much; a size that is wrong is wrong by more
+        bound = 2e4 * np.finfo(dtype).eps * travel
+        torchs = tensor.numpy()
+        with np.errstate(invalid="ignore"):
+            near = (theta == torchs) | (abs(theta - torchs) <= bound)
+        assert np.all(near | np.isnan(theta) & np.isnan(torchs)), f"{theta} and {torchs}"
+    assert np.isfinite(travel).sum() >= 5 and np.nanmax(travel) > 0
+
+
+@pytest.mark.parametrize(
+    "optimizer, gradients, expected",
+    [
+        (Adam(1.0), [1e20], -1.0),  # m̂ = g, √ŝ = |g|
+        (RMSProp(1.0), [2e19], -10.0),  # g/√(g²/100)
+        (RMSProp(1.0, centered=True), [1e20], -1 / (0.01 * 0.99) ** 0.5),
+        (Adadelta(), [2e19], -((1e-6 / 0.1) ** 0.5)),
+        (Adam(1.0, betas=(0.0, 0.0)), [1e8, 1, 1], -3.0),
+    ],
+    ids=str,
+)
+def test_float32_in_closed_form(optimizer, gradients, expected):
+    """Standing still where the gradient is large, though nothing of the result is."""
+    theta = np.zeros(1, np.float32)
+    memory = optimizer.start(theta)
+    for gradient in gradients:
+        optimizer.update(theta, np.full(1, gradient, np.float32), memory)
+    np.testing.assert_allclose(theta, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype, size", [("float32", 1e30), ("float64", 1e200)])
+def test_centered_rmsprop_stays_finite_where_squares_overflow(dtype, size):
+    """∞ − ∞ is NaN: with gradients that large it stands still instead, as the other rules do, and as PyTorch's does."""
+    theta, optimizer = np.zeros(2, dtype), RMSProp(0.1, centered=True)
+    memory = optimizer.start(theta)
+    for _ in range(3):
+        with np.errstate(over="ignore"):
+            optimizer.update(theta, np.full(2, size, dtype), memory)
+    assert np.array_equal(theta, [0, 0])
+
+
+def test_squares_keep_their_bits():
+    """The power of two that goes ahead of (1 − β)g² must be seen nowhere in the ordinary range."""
+    for decay in (0.0, 0.3, 0.5, 0.9, 0.99, 0.999, 1 - 2**-40):
+        g = draws(1000) * 10.0 ** np.linspace(-100, 100, 1000)
+        square, room = np.ones(1000), np.empty(1000)
+        _average_square(square, g, decay, room)
+        assert np.array_equal(square, np.full(1000, decay) + g * g * (1 - decay))
+
+
+def test_whole_numbers_are_betas():
+    """PyTorch refuses (0, 0.9), an int beside a float."""
+    assert theirs.twin(Adam(betas=(0, 0.9)), [torch.zeros(1)]).defaults["betas"] == (0.0, 0.9)
+
+
 def test_base_rates():
     """A rate with the wrong shape would be spread over the wrong axis."""
     assert SGD(0.25).base.shape == () and SGD(1).base.dtype == np.float64 and SGD(0.25).base == 0.25
@@ -307,7 +396,7 @@ def test_rates_that_do_not_fit_are_refused(rates, leading):
 
 NAN = float("nan")
 REFUSED = {
-    "learning_rate": (0, -0.1, NAN, np.inf, (), (0.1, 0.0), (0.1, NAN), ((0.1,), (0.1, 0.2)), "0.1", [0.1], None),
+    "learning_rate": (0, -0.1, NAN, np.inf, (), (0.1, 0.0), (0.1, NAN), ((0.1,), (0.1, 0.2)), "0.1", [0.1, "0.2"], None),
     "weight_decay": (-1, NAN, np.inf),
     "momentum": (1, -0.1, NAN),
     "dampening": (-0.1, 1.1, NAN),
@@ -328,7 +417,7 @@ def test_bad_options_are_refused(kind):
     assert {field.name for field in fields(kind)} <= REFUSED.keys() | flags
     for field in fields(kind):
         for bad in REFUSED.get(field.name, ()):
-            with pytest.raises(InvalidInput, match=rf"^{kind.__name__}\({field.name}=.*\): must .*"):
+            with pytest.raises(InvalidInput, match=rf"^{kind.__name__}\({field.name}(\[\d\])?=.*\): must .*"):
                 kind(**{field.name: bad})
 
 

@@ -11,8 +11,6 @@ import pytest
 
 from experiments.claims import judge
 from experiments.lab import compare, over_seeds
-from experiments.lab.bench import first
-from experiments.lab.page import Page, Wiring
 from experiments.lab.paged import Paged
 from scratch.errors import InvalidInput
 
@@ -142,7 +140,7 @@ def test_one_page_alone(house):
     assert {cell.part for cell in roof.cells(options)} == {"stones", "tiles"}
     analysis = roof.analyse(measured(roof, options), options)
     assert analysis.claims == [] and "slates" in analysis.tables
-    with pytest.raises(InvalidInput, match="no page of house 'rof'. Did you mean 'roof'"):
+    with pytest.raises(InvalidInput, match=r"no page of house 'rof'\. Did you mean 'roof'"):
         Paged(paged.module, only="rof").cells(options)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,6 +21,7 @@ from toybox import listing
 from experiments import report
 from experiments.experiment import load
 from experiments.run import main, parse
+from scratch.errors import InvalidInput
 
 HEADER = "| claim |"
 
@@ -156,30 +160,121 @@ def test_rendering_again_gives_the_same_bytes_from_the_tables_alone(toy_results,
         assert listing(tmp_path / name) == listing(folder, "cells/")
 
 
-@pytest.mark.parametrize(
-    "spoil", ["nothing", "no run.json", "no tables", "bad run.json", "empty table", "unknown experiment"]
-)
-def test_a_folder_that_cannot_be_rendered_is_one_line(toy_results, tmp_path, monkeypatch, capsys, spoil):
-    """A traceback for a folder that was mistyped or half deleted."""
+def run_json(change):
+    """A folder whose run.json says something else."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / "run.json"
+        run = json.loads(path.read_text())
+        path.write_text(json.dumps(change(run) or run))
+
+    return spoil
+
+
+def table(name: str, change, listed: bool = True):
+    """A folder in which a table is another, and ``listed`` as the run's all the same."""
+
+    def spoil(folder: Path) -> None:
+        path = folder / "tables" / f"{name}.csv"
+        frame = change(pd.read_csv(path))
+        path.write_text(frame if isinstance(frame, str) else frame.to_csv(index=False), newline="\n")
+        if listed:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            run_json(lambda run: run["files"].update({f"tables/{name}.csv": digest}))(folder)
+
+    return spoil
+
+
+def of_folder(folder: Path) -> None:
+    (folder / "tables/values.csv").unlink()
+    (folder / "tables/values.csv").mkdir()
+
+
+def of_pipe(folder: Path) -> None:
+    (folder / "run.json").unlink()
+    os.mkfifo(folder / "run.json")
+
+
+SPOILT = {
+    "nothing": (shutil.rmtree, "expected|opened"),
+    "a file": (lambda folder: (shutil.rmtree(folder), folder.write_text("")), "opened"),
+    "no run.json": (lambda folder: (folder / "run.json").unlink(), "run an experiment"),
+    "no tables": (lambda folder: shutil.rmtree(folder / "tables"), "tables/agreement.csv"),
+    "bad run.json": (lambda folder: (folder / "run.json").write_text("{"), "run.json"),
+    "a list": (lambda folder: (folder / "run.json").write_text("[]"), "run.json"),
+    "an empty object": (lambda folder: (folder / "run.json").write_text("{}"), "run.json"),
+    "null": (lambda folder: (folder / "run.json").write_text("null"), "run.json"),
+    "deep": (lambda folder: (folder / "run.json").write_text('{"a":' * 200_000), "run.json"),
+    "long": (lambda folder: (folder / "run.json").write_text("1" * 10_000_000), "run.json"),
+    "NUL bytes": (lambda folder: (folder / "run.json").write_bytes(bytes(1000)), "run.json"),
+    "no text": (lambda folder: (folder / "run.json").write_bytes(b"\xff\xfe" * 9), "run.json"),
+    "a pipe": (of_pipe, "run.json"),
+    "no list of files": (run_json(lambda run: run.pop("files") and None), "'files'"),
+    "a list of something else": (run_json(lambda run: run | {"files": ["tables/values.csv"]}), "'files'"),
+    "files elsewhere": (run_json(lambda run: run["files"].update({"../x.csv": "0"})), "'files'"),
+    "no finding": (run_json(lambda run: run.pop("finding") and None), "'finding'"),
+    "a verdict in words": (run_json(lambda run: run | {"holds": "yes"}), "'holds'"),
+    "versions in a row": (run_json(lambda run: run | {"versions": []}), "'versions'"),
+    "unknown experiment": (run_json(lambda run: run | {"experiment": "tow"}), "'toy'"),
+    "another experiment": (run_json(lambda run: run | {"experiment": "losses"}), "losses"),
+    "an experiment without a name": (run_json(lambda run: run | {"experiment": 1}), "'experiment'"),
+    "a table changed": (table("values", lambda frame: frame.assign(value=0.0), listed=False), "tables/values.csv"),
+    "verdicts changed": (table("claims", lambda frame: frame.assign(verdict="fails"), listed=False), "tables/claims.csv"),
+    "a table missing": (lambda folder: (folder / "tables/means.csv").unlink(), "tables/means.csv"),
+    "a folder for a table": (of_folder, "tables/values.csv"),
+    "a table not listed": (run_json(lambda run: run["files"].pop("tables/claims.csv") and None), "claims.csv"),
+    "an empty table": (table("claims", lambda frame: ""), "tables"),
+    "NUL bytes in a table": (table("claims", lambda frame: "\0" * 99), "claims.csv"),
+    "no verdict": (table("claims", lambda frame: frame.drop(columns="verdict")), "columns verdict"),
+    "no control": (table("claims", lambda frame: frame.drop(columns="control_z")), "control_z"),
+    "no ratio": (table("agreement", lambda frame: frame.drop(columns="ratio")), "columns ratio"),
+    "no number of any ratio": (table("agreement", lambda frame: frame.assign(ratio=math.nan)), "report.py"),
+    "foreign failures": (table("failures", lambda frame: pd.DataFrame({"a": [1]})), "columns cell, reason"),
+    "foreign means": (table("means", lambda frame: pd.DataFrame({"a": [1]})), "figures.py"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_folder_that_cannot_be_rendered_is_one_line(toy_results, tmp_path, monkeypatch, capsys, kind):
+    """A traceback for a folder that was mistyped or half deleted, or a report of what is not the run's; and nothing is changed."""
     folder = tmp_path / "results"
-    if spoil != "nothing":
-        shutil.copytree(toy_results, folder)
-    match spoil:
-        case "no run.json":
-            (folder / "run.json").unlink()
-        case "no tables":
-            shutil.rmtree(folder / "tables")
-        case "bad run.json":
-            (folder / "run.json").write_text("{")
-        case "empty table":
-            (folder / "tables/claims.csv").write_text("")
-        case "unknown experiment":
-            path = folder / "run.json"
-            path.write_text(path.read_text().replace('"toy"', '"tow"'))
+    shutil.copytree(toy_results, folder)
+    spoil, expected = SPOILT[kind]
+    spoil(folder)
+    before = listing(folder)
     monkeypatch.setattr(sys, "argv", ["report", str(folder)])
     assert report.main() == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("error: ") and err.count("\n") == 1
+    assert out == "" and err.startswith(f"error: {folder}") and err.count("\n") == 1 and len(err) < 600
+    assert re.search(expected, err), err
+    assert listing(folder) == before
+
+
+@pytest.mark.parametrize("name", ["run.json", "tables/claims.csv"])
+def test_a_file_that_may_not_be_read_is_one_line(toy_results, monkeypatch, name):
+    """Somebody else's results."""
+
+    def forbidden(path, *arguments, **options):
+        if path == toy_results / name:
+            raise PermissionError(13, "Permission denied")
+        return b"" if path.suffix != ".json" else json.dumps(run)
+
+    run = json.loads((toy_results / "run.json").read_text())
+    run["files"] = {"tables/claims.csv": "0"}
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    with pytest.raises(InvalidInput, match=f"{name} cannot be read: Permission denied"):
+        report.read(toy_results)
+
+
+def test_what_lies_beside_the_tables_is_no_table(toy_results, tmp_path):
+    """A user's table in the report, or a folder called old.csv that ends it."""
+    folder = tmp_path / "results"
+    shutil.copytree(toy_results, folder)
+    (folder / "tables/old.csv").mkdir()
+    (folder / "tables/mine.csv").write_text("a\n1\n")
+    report.render(folder)
+    assert listing(folder, "tables/mine.csv") == listing(toy_results)
 
 
 def test_a_figure_is_the_same_bytes_every_time(toy_results):
@@ -238,15 +333,53 @@ def test_infinity_is_a_number_too(value):
     assert report.number(value).startswith("-" if value < 0 else ("inf", "∞")) or report.number(value) == "−∞"
 
 
-@pytest.mark.parametrize("changed, suffix", [("", ""), (" M scratch/layers.py", "-dirty")])
-def test_the_commit_says_whether_the_code_was_changed(monkeypatch, changed, suffix):
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository with the code in it, and what git says there; the user's own settings are left out."""
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(name, os.devnull)
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "a")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@b")
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    for name in ("experiments/report.py", "results/toy/report.md", "lib/experiments/report.py"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("1\n")
+    git("init", "-q")
+    git("add", "experiments", "results", "lib")
+    git("commit", "-q", "-m", "first")
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    return git
+
+
+def test_the_commit_says_whether_the_code_was_changed(repository, tmp_path):
     """A clean commit named for results that an edited tree made."""
+    head = repository("rev-parse", "HEAD")
+    assert report.git_commit() == head
+    (tmp_path / "results/toy/report.md").write_text("2\n")
+    assert report.git_commit() == head
+    (tmp_path / "experiments/report.py").write_text("2\n")
+    assert report.git_commit() == head + "-dirty"
 
-    def git(words, **options):
-        return subprocess.CompletedProcess(words, 0, stdout=changed if "status" in words else "abc\n")
 
-    monkeypatch.setattr(report.subprocess, "run", git)
-    assert report.git_commit() == "abc" + suffix
+def test_the_commit_of_somebody_elses_repository_is_none(repository, tmp_path, monkeypatch):
+    """Code in site-packages, or unpacked, inside of a user's own repository; a hook of another one, which sets GIT_DIR."""
+    head = repository("rev-parse", "HEAD")
+    (tmp_path / "other").mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path / "other", check=True)
+    with monkeypatch.context() as patch:
+        patch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+        assert report.git_commit() == head
+        patch.setattr(report, "ROOT", tmp_path / "other")
+        assert report.git_commit() is None
+    repository("rm", "-q", "-r", "--cached", "experiments")
+    assert report.git_commit() is None
+    monkeypatch.setattr(report, "ROOT", tmp_path / "lib")
+    assert report.git_commit() is None
 
 
 def test_without_git_there_is_no_commit(monkeypatch):
@@ -257,3 +390,17 @@ def test_without_git_there_is_no_commit(monkeypatch):
 
     monkeypatch.setattr(report.subprocess, "run", absent)
     assert report.git_commit() is None
+
+
+def test_each_part_shows_its_worst_comparison():
+    """The best one, under the heading of the worst: a disagreement that nobody sees."""
+    ratios = {"a": [0.1, 0.9, 0.3], "b": [7.0, 0.2]}
+    rows = [{"part": part, "ratio": ratio, "layer": k} for part, each in ratios.items() for k, ratio in enumerate(each)]
+    shown = [(row["part"], row["ratio"], row["layer"], row["comparisons"]) for row in report.by_part(pd.DataFrame(rows))]
+    assert shown == [("a", 0.9, 1, 3), ("b", 7.0, 0, 2)]
+
+
+def test_run_json_lists_every_file_of_the_run(results):
+    """A file that a later run takes for somebody else's, or one of which nobody would see that it is another's."""
+    here = {name: hashlib.sha256(content).hexdigest() for name, content in listing(results, "cells/", "run.json").items()}
+    assert json.loads((results / "run.json").read_text())["files"] == here

@@ -295,7 +295,7 @@ NAN, INF = math.nan, math.inf
 COUNTS, POSITIVES, AMOUNTS = (0, -1, 2.5, NAN, True), (0.0, -0.1, NAN, INF), (-0.1, NAN, INF)
 REFUSED = [
     (StepDecay, {"every": 3}, {"every": COUNTS, "factor": POSITIVES}),
-    (MultiStep, {"milestones": (3,)}, {"milestones": ((0,), (3, 3), (5, 3), (2.5,), [3]), "factor": POSITIVES}),
+    (MultiStep, {"milestones": (3,)}, {"milestones": ((0,), (3, 3), (5, 3), (2.5,), [3, 2]), "factor": POSITIVES}),
     (Exponential, {"factor": 0.9}, {"factor": POSITIVES}),
     (InverseTime, {"decay": 0.1}, {"decay": AMOUNTS}),
     (Polynomial, {"steps": 5}, {"steps": COUNTS, "power": POSITIVES}),
@@ -305,7 +305,7 @@ REFUSED = [
     (OneCycle, {"steps": 50}, {"divisor": POSITIVES, "final_divisor": POSITIVES}),
     (OneCycle, {"steps": 50, "three_phase": True}, {"rise": (0.51, 0.0)}),
     (Warmup, {"steps": 5}, {"steps": COUNTS, "beginning": (0.0, -0.1, 1.1, NAN)}),
-    (Warmup, {"steps": 5}, {"then": (Warmup(3), OneCycle(50), ReduceOnPlateau(), None)}),
+    (Warmup, {"steps": 5}, {"then": (Warmup(3), OneCycle(50), ReduceOnPlateau(), None, Constant)}),
     (ReduceOnPlateau, {}, {"mode": ("least",), "threshold_mode": ("relative",), "factor": (0.0, 1.0, NAN)}),
     (ReduceOnPlateau, {}, {"patience": (-1, 1.5, NAN), "cooldown": (-1, 1.5, NAN), "threshold": (-0.1, 1.0, NAN)}),
     (ReduceOnPlateau, {"threshold_mode": "abs"}, {"threshold": AMOUNTS}),
@@ -319,7 +319,7 @@ def test_bad_options_are_refused(kind, fitting, wrong):
     assert kind(**fitting)
     for name, values in wrong.items():
         for bad in values:
-            with pytest.raises(InvalidInput, match=rf"^{kind.__name__}\({name}=.*\): must .*"):
+            with pytest.raises(InvalidInput, match=rf"^{kind.__name__}\({name}(\[\d\])?.*\): must .*"):
                 kind(**fitting | {name: bad})
 
 

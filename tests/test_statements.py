@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 
 import pytest
@@ -48,3 +49,17 @@ def test_missing_results_name_the_command(tmp_path):
     """A traceback where a run is missing."""
     with pytest.raises(InvalidInput, match=r"python -m experiments\.run batch_norm"):
         statements.verdicts("batch_norm", tmp_path)
+
+
+def test_verdicts_are_those_of_whole_results_of_their_own(toy_results, tmp_path):
+    """A verdict that was written by hand, or over which a later run was killed; results under another experiment's name."""
+    folder = tmp_path / "toy"
+    shutil.copytree(toy_results, folder)
+    assert statements.verdicts("toy", tmp_path) == {"mean": "holds", "positive": "holds"}
+    shutil.copytree(folder, tmp_path / "losses")
+    with pytest.raises(InvalidInput, match="holds results of 'toy', not of 'losses'"):
+        statements.verdicts("losses", tmp_path)
+    path = folder / "tables/claims.csv"
+    path.write_text(path.read_text().replace("holds", "fails"))
+    with pytest.raises(InvalidInput, match=r"claims\.csv .*python -m experiments\.run toy"):
+        statements.verdicts("toy", tmp_path)

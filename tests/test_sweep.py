@@ -177,6 +177,13 @@ SPOILT = {
     "empty": lambda text: "",
     "no tables": lambda text: "{}",
     "bytes": lambda text: b"\xff\xfe" * 100,
+    "a changed number": lambda text: re.sub(r'"value": \[[^,]+', '"value": [7.5', text, count=1),
+    "a changed name": lambda text: text.replace('"toy"', '"troy"', 1),
+    "changed settings": lambda text: text.replace('"seeds": 8}', '"seeds": 9}', 1),
+    "tables of another kind": lambda text: json.dumps(json.loads(text) | {"tables": [1]}),
+    "deep": lambda text: "[" * 200_000,
+    "deep inside": lambda text: text[:-2] + ', "x": ' + '{"a":' * 100_000,
+    "NUL bytes": lambda text: bytes(1000),
 }
 
 
@@ -187,12 +194,61 @@ def test_a_corrupt_cell_is_named_and_computed_again(toy, toy_results, capsys, ki
     path = sorted((RESULTS / "cells").glob("*.json"))[1]
     number = json.loads(path.read_text())["settings"]["number"]
     spoilt = SPOILT[kind](path.read_text())
+    assert spoilt != path.read_text()
     path.write_bytes(spoilt if isinstance(spoilt, bytes) else spoilt.encode())
     assert main(["toy", "--jobs", "1"]) == 0
     err = capsys.readouterr().err
     assert str(path) in err and err.count("\n") == 1
     assert toy.calls() == [number]
     assert same_as(toy_results)
+
+
+def test_a_cell_under_another_cells_name_is_not_believed(toy, toy_results, capsys):
+    """Files that were mixed up: each is whole, and none is what its name says."""
+    shutil.copytree(toy_results, RESULTS)
+    first, second = sorted((RESULTS / "cells").glob("*.json"))[:2]
+    number = json.loads(first.read_text())["settings"]["number"]
+    shutil.copyfile(second, first)
+    assert main(["toy", "--jobs", "1"]) == 0
+    err = capsys.readouterr().err
+    assert str(first) in err and err.count("\n") == 1 and toy.calls() == [number]
+    assert same_as(toy_results)
+
+
+def test_a_cell_of_other_code_under_a_new_name_is_not_believed(toy, toy_results, monkeypatch):
+    """Yesterday's file renamed to what today's code asks for."""
+    shutil.copytree(toy_results, RESULTS)
+    (cell, *_), held = load("toy").module.cells(load("toy").options()), Store(RESULTS / "cells", "toy")
+    before = held.path(cell)
+    monkeypatch.setattr(store, "code_version", lambda experiment: "tomorrow's")
+    before.rename(held.path(cell))
+    assert held.load(cell) is None
+
+
+def test_a_folder_or_a_pipe_for_a_cell_is_one_line(toy, toy_results, capsys):
+    """A pipe would be waited for; a folder is not written over."""
+    shutil.copytree(toy_results, RESULTS)
+    path = next((RESULTS / "cells").glob("*.json"))
+    path.unlink()
+    os.mkfifo(path)
+    assert main(["toy", "--jobs", "1"]) == 0 and len(toy.calls()) == 1
+    assert "no file" in capsys.readouterr().err and same_as(toy_results)
+    path.unlink()
+    path.mkdir()
+    assert main(["toy", "--jobs", "1"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {path} cannot be written")
+
+
+def test_a_cell_that_memory_cannot_hold(toy_results, capsys, monkeypatch):
+    """A file of gigabytes under a cell's name."""
+
+    def none_left(text):
+        raise MemoryError
+
+    monkeypatch.setattr(store.json, "loads", none_left)
+    (cell, *_), held = load("toy").module.cells(load("toy").options()), Store(toy_results / "cells", "toy")
+    assert held.load(cell) is None
+    assert "(MemoryError)" in (err := capsys.readouterr().err) and err.count("\n") == 1
 
 
 def test_fresh_computes_everything_again(toy, toy_results):
@@ -237,6 +293,7 @@ MEASURING = (
     "experiments/data.py",
     "experiments/probes.py",
     "experiments/randomness.py",
+    "experiments/reading/text.py",
     "experiments/theory.py",  # parts.py takes the fixed point from it
     "experiments/catalog/vanishing_gradient/parts.py",
 )
@@ -254,6 +311,35 @@ def test_the_code_version_knows_every_file_that_makes_numbers(tmp_path, monkeypa
     with open(tmp_path / name, "a") as file:
         file.write("\nCHANGED = 1\n")
     assert version("vanishing_gradient") != before
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "scikit-learn", "scipy", "sympy", "pandas"])
+def test_the_code_version_knows_every_package_that_makes_numbers(monkeypatch, name):
+    """Cells of an old NumPy or SciPy in a run that says it had the new one."""
+    version, installed = store.code_version.__wrapped__, store.version
+    before = version("toy")
+    monkeypatch.setattr(store, "version", lambda asked: "0.0" if asked == name else installed(asked))
+    assert version("toy") != before
+
+
+def test_the_code_version_knows_python(monkeypatch):
+    """Python 3.12 adds floats with fewer roundings than 3.11."""
+    before = store.code_version.__wrapped__("toy")
+    monkeypatch.setattr(store.platform, "python_version", lambda: "2.7")
+    assert store.code_version.__wrapped__("toy") != before
+
+
+def test_every_package_that_measuring_code_imports_is_in_the_code_version():
+    """A package that a new cell uses, and of which the hash knows nothing."""
+    files = [path for pattern in (*store.NUMERICS, "experiments/catalog/*/*.py") for path in store.ROOT.glob(pattern)]
+    measuring = [path for path in files if path.name not in store.DERIVING and "claims" not in path.stem]
+    found = {
+        word
+        for path in measuring
+        for word in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    apart = {"scratch", "torchref", "experiments", "matplotlib", "tyro"}  # hashed themselves; for drawing; for options
+    assert found - set(sys.stdlib_module_names) - apart <= set(store.PACKAGES) - {"scikit-learn"}
 
 
 CATALOG = store.ROOT / "experiments" / "catalog"

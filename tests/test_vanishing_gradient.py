@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from experiments.catalog.vanishing_gradient.common import gaussian
 
 from experiments import data, store, theory
 from experiments.catalog.vanishing_gradient import TRAINED as TRAINED_KINDS
 from experiments.catalog.vanishing_gradient import laws as law_table
 from experiments.catalog.vanishing_gradient import repair_claims, repair_laws, repairs, training_claims
-from experiments.catalog.vanishing_gradient.common import gaussian
 from experiments.claims import judge
 from experiments.experiment import backends, load
 from experiments.sweep import Failure, assemble
@@ -319,7 +319,8 @@ def test_data_is_standardised_by_its_training_part(held):
 
 def test_no_example_is_in_both_parts(held):
     """A split that overlaps, or that loses examples."""
-    bunch = data._read(held.name)
+    shipped = data._shipped(held.name)
+    bunch = shipped.x, shipped.y
     train, test = held.train.x.shape[1], held.test.x.shape[1]
     assert train + test == bunch[0].shape[1] and abs(test / (train + test) - data.TEST_SHARE) < 0.01
     spread = np.concatenate([held.train.x, held.test.x], axis=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from experiments import catalog
@@ -46,6 +45,6 @@ def listing(folder: Path, *without: str) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    from experiments.run import main
+    from experiments.command import begin
 
-    sys.exit(main())
+    begin("experiments.run")

@@ -36,7 +36,10 @@ def device_of(name: str, dtype: np.dtype) -> torch.device:
         raise InvalidInput(f"device {name!r} was asked for, but PyTorch {torch.__version__} finds none on this machine")
     if kind == "mps" and dtype == np.float64:
         raise InvalidInput("device 'mps' has no float64: ask for --dtype float32 as well")
-    return torch.device(name)
+    try:
+        return torch.empty(0, device=name).device  # the index of one that is not there shows only now
+    except RuntimeError:
+        raise InvalidInput(f"there is no device {name!r} on this machine") from None
 
 
 def dtype_of(array: Array) -> torch.dtype:

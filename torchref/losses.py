@@ -69,7 +69,10 @@ def _weights(loss: losses.Categorical) -> Tensor | None:
 
 
 class _SmoothedMean(nn.Module):
-    """The mean with weights and smoothing. Of labels it is PyTorch's sum over their weights: vmap refuses PyTorch's mean."""
+    """The mean with weights and smoothing. Of labels it is PyTorch's sum over their weights: vmap refuses PyTorch's mean.
+
+    That is NaN, not ∞, where the labels weigh nothing.
+    """
 
     def __init__(self, weight: Tensor, ignored: int, smoothing: float) -> None:
         super().__init__()
@@ -80,7 +83,8 @@ class _SmoothedMean(nn.Module):
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         if target.is_floating_point():
             return self.mean(output, target)
-        return self.sum(output, target) / self.weights(-torch.ones_like(output), target)
+        total = self.weights(-torch.ones_like(output), target)
+        return self.sum(output, target) / torch.where(total == 0, torch.nan, total)
 
 
 class _InnerProduct(nn.Module):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import singledispatch
-from numbers import Real
 from typing import Any
 
 import torch
@@ -63,7 +62,7 @@ def _(optimizer: optimizers.AdamW, tensors: Iterable[Tensor]) -> torch.optim.Opt
 
 def _common(optimizer: optimizers.Optimizer) -> dict[str, Any]:
     name, rate = type(optimizer).__name__, optimizer.learning_rate
-    if not isinstance(rate, Real):
+    if isinstance(rate, tuple):
         raise InvalidInput(
             f"{name}(learning_rate={rate}): PyTorch takes one number; make one optimizer for each member"
         )
@@ -71,7 +70,7 @@ def _common(optimizer: optimizers.Optimizer) -> dict[str, Any]:
 
 
 def _moments(optimizer: optimizers.Moments) -> dict[str, Any]:
-    return {"betas": optimizer.betas, "eps": optimizer.eps, "amsgrad": optimizer.amsgrad}
+    return {"betas": tuple(map(float, optimizer.betas)), "eps": optimizer.eps, "amsgrad": optimizer.amsgrad}
 
 
 @singledispatch

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from scratch.arguments import kind, kind_of, shown
 from scratch.errors import InvalidInput
+from scratch.layers import Array
+from scratch.matching import assign, check_types, leading_of
 from scratch.network import Network, Parameters, merge
 from torchref import conventions
 
 CPU = torch.device("cpu")
-DTYPES = {torch.float64: np.float64, torch.float32: np.float32, torch.float16: np.float16}
 State = dict[str, Tensor]
 
 
@@ -30,63 +33,75 @@ def state_dict(
     Of a stack it is one ``member`` that is asked for. Without ``buffers`` there are fresh ones. Raises InvalidInput where a shape does
     not fit, or a stack comes without a member.
     """
-    network.check(parameters)
-    given = [a for named in (*parameters, *(buffers or ())) for a in named.values()]
-    leading, dtype = (given[0].shape[:-2], given[0].dtype) if given else ((), None)
-    buffers = buffers or network.buffers(leading, dtype)
+    kind("state_dict", "network", network, Network).check(parameters)
+    kind("state_dict", "prefix", prefix, str)
+    leading = leading_of(parameters, buffers)
+    if buffers is None:
+        buffers = network.buffers(leading, next((a.dtype for named in parameters for a in named.values()), float))
     network.check_buffers(buffers, leading)
-    chosen = () if member is None else member if isinstance(member, tuple) else (member,)
-    if len(chosen) != len(leading) or any(not -n <= k < n for k, n in zip(chosen, leading, strict=False)):
-        raise InvalidInput(f"state_dict(member={member}): must name one network of a stack {leading}")
+    check_types("state_dict", parameters, buffers)
+    chosen = _member(member, leading)
     both = tuple({name: a[chosen] for name, a in named.items()} for named in merge(parameters, buffers))
     named = conventions.tensors(both, CPU)
     return {prefix + name.removeprefix("layers."): tensor for name, tensor in named.items()}
 
 
-def from_state_dict(network: Network, state: Mapping[str, Tensor]) -> tuple[Parameters, Parameters]:
-    """Parameters and buffers, copies, from the state of any module that holds the network's layers in its order.
+def from_state_dict(
+    network: Network, state: Mapping[str, Any] | nn.Module, *, names: Sequence[str] | None = None
+) -> tuple[Parameters, Parameters]:
+    """Parameters and buffers, copies, from the state of any module that holds the network's layers.
 
-    Names before the last dot do not matter ("layers.0.weight", "0.weight", "fc1.weight", "net.bn.running_mean"): modules are
-    matched as they come. Raises InvalidInput, with PyTorch's name, where their number, what they hold or a shape differs.
+    ``state``: a state_dict of tensors or arrays, a module, or a checkpoint with one such state inside. The order of its keys does not
+    matter: numbers in the modules' names are their order ("0", "fc2", "layer1.0.conv"), and where they and the shapes leave two,
+    ``names`` gives the modules in the network's order, ("encoder", "net.bn", "decoder"). bfloat16 becomes float32; of several
+    types all arrays get the widest. Raises InvalidInput, with PyTorch's name, where number, contents, order or a shape does not fit.
     """
-    dtype = _dtype(state)
-    parameters = tuple({name: np.zeros(shape, dtype) for name, shape in shapes.items()} for shapes in network.shapes)
-    buffers = network.buffers(dtype=dtype)
-    expected = conventions.tensors(merge(parameters, buffers), CPU)
-    ours = sorted(_modules(expected).items(), key=lambda item: [int(k) for k in item[0].split(".") if k.isdigit()])
-    theirs = _modules(state)
-    if len(ours) != len(theirs):
-        places, came = [place for place, _ in ours], list(theirs)
+    kind("state_dict", "network", network, Network)
+    try:
+        return assign({key: _array(key, value) for key, value in _state(state).items()}, network, names)
+    except InvalidInput as error:
+        raise InvalidInput(f"state_dict: {error}") from None
+
+
+def _member(member: Any, leading: tuple[int, ...]) -> tuple[int, ...]:
+    chosen = () if member is None else member if isinstance(member, tuple) else (member,)
+    whole = all(isinstance(k, int) and not isinstance(k, bool) for k in chosen)
+    if not whole or len(chosen) != len(leading) or any(not -n <= k < n for k, n in zip(chosen, leading, strict=True)):
+        came = f"({', '.join(map(shown, chosen))})" if isinstance(member, tuple) else shown(member)
+        raise InvalidInput(f"state_dict(member={came}): must name one network of a stack {leading}")
+    return chosen
+
+
+def _state(given: Any) -> Mapping[str, Any]:
+    """The state in a module, or the only one in a checkpoint; a state itself as it is."""
+    if isinstance(given, nn.Module):
+        return given.state_dict()
+    if not isinstance(given, Mapping):
+        raise InvalidInput(f"expected names with tensors, or a module; got {kind_of(given)}")
+    inside = {key: value for key, value in given.items() if isinstance(value, nn.Module) or _is_state(value)}
+    if not inside:
+        return given
+    if len(inside) > 1:
+        raise InvalidInput(f"there are states under {sorted(map(str, inside))}: hand one of them over")
+    return _state(next(iter(inside.values())))
+
+
+def _is_state(value: Any) -> bool:
+    arrays = isinstance(value, Mapping) and all(isinstance(a, (Tensor, np.ndarray)) for a in value.values())
+    return arrays and len(value) > 0
+
+
+def _array(key: Any, value: Any) -> Array:
+    """A tensor as an array that may share its memory, bfloat16 as float32; anything else is for ``assign`` to judge."""
+    if not isinstance(value, Tensor):
+        return value
+    try:
+        return (value.float() if value.dtype == torch.bfloat16 else value).detach().cpu().numpy()
+    except (
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ):  # on the meta device, sparse, not made yet, of a type that NumPy lacks
         raise InvalidInput(
-            f"state_dict: expected {len(ours)} modules with a state, as {places}; got {len(came)}: {came}"
-        )
-    found: State = {}
-    for (place, named), (prefix, held) in zip(ours, theirs.items(), strict=True):
-        if named.keys() != held.keys():
-            raise InvalidInput(
-                f"state_dict: {prefix!r} should hold {sorted(named)}, as {place}; it holds {sorted(held)}"
-            )
-        for name, tensor in held.items():
-            if tensor.shape != named[name].shape:
-                key, shape = ".".join(filter(None, (prefix, name))), tuple(named[name].shape)
-                raise InvalidInput(f"state_dict: {key} must be {shape}, as {place}.{name}; got {tuple(tensor.shape)}")
-            found[f"{place}.{name}"] = tensor.detach().clone()
-    return conventions.parameters(found, parameters), conventions.parameters(found, buffers)
-
-
-def _modules(state: Mapping[str, Tensor]) -> dict[str, State]:
-    """The tensors of each module under their names in it; modules in order of appearance."""
-    modules: dict[str, State] = {}
-    for key, tensor in state.items():
-        place, _, name = key.rpartition(".")
-        modules.setdefault(place, {})[name] = tensor
-    return modules
-
-
-def _dtype(state: Mapping[str, Tensor]) -> type | None:
-    """NumPy's type for the one floating point type of all tensors; None, its default, where there is no tensor."""
-    kinds = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
-    if len(kinds) > 1 or not kinds <= DTYPES.keys():
-        names = sorted(map(str, kinds))
-        raise InvalidInput(f"state_dict: tensors must be of one type, float64, float32 or float16; got {names}")
-    return next((DTYPES[kind] for kind in kinds), None)
+            f"{key}: expected a tensor of numbers in memory, got {value.dtype} on {value.device}"
+        ) from None

@@ -36,7 +36,7 @@ class Trainee:
         self.model = _shell(job.network)
         _check_classes(job)
         self.criterion = losses.twin(job.loss).to(self.device, conventions.dtype_of(job.data.x))
-        self.penalty = penalties.twin(job.penalty) if job.penalty else None
+        self.penalty = None if job.penalty is None else penalties.twin(job.penalty)
         self.state = conventions.state(job.parameters, self.device)
         self.started = job.start_buffers()
         self.buffers = conventions.tensors(self.started, self.device)
@@ -81,7 +81,7 @@ class Trainee:
             {name: self._axis(name, tensor) for name, tensor in others.items()},
             0 if x.ndim > 2 else None,
             0 if y.ndim > (1 if y.dtype == torch.int64 else 2) else None,
-            0 if taps else None,
+            None if taps is None else 0,
         )
         return vmap(single, in_dims=axes)(self.state, others, x, y, taps)
 
@@ -123,7 +123,7 @@ class Trainee:
             conventions.scalars(value, self.leading),
             tuple(conventions.columns(a, self.leading) for a in outputs),
             tuple(conventions.columns(g, self.leading) for g in found[: len(taps)]),
-            parameters or conventions.parameters(_copy(self.state), self.job.parameters),
+            conventions.parameters(_copy(self.state), self.job.parameters) if parameters is None else parameters,
             conventions.parameters(gradients, self.job.parameters),
             conventions.parameters(_copy(self.buffers), self.started),
             {name: self.score(data) for name, data in self.job.evaluate.items()},
@@ -168,20 +168,21 @@ class Advance:
 
     def _member(self, tensors: Named, rate: float) -> tuple[Named, torch.optim.Optimizer, Any]:
         optimizer = optimizers.twin(replace(self.job.optimizer, learning_rate=rate), tensors.values())
-        return tensors, optimizer, schedules.twin(self.job.schedule, optimizer) if self.job.schedule else None
+        plan = self.job.schedule
+        return tensors, optimizer, None if plan is None else schedules.twin(plan, optimizer)
 
     def __call__(self, gradients: Named, value: Tensor) -> None:
         for s, (tensors, optimizer, scheduler) in enumerate(self.members):
             for name, tensor in tensors.items():
                 tensor.grad = gradients[name][s] if self.apart else gradients[name]
-            if self.job.clip:
+            if self.job.clip is not None:
                 optimizers.clip(self.job.clip, tensors.values())
             optimizer.step()
-            if self.job.constraint:
+            if self.job.constraint is not None:
                 penalties.project(self.job.constraint, tensors)
             if isinstance(self.job.schedule, ReduceOnPlateau):
                 scheduler.step(value[s] if self.apart else value)
-            elif scheduler:
+            elif scheduler is not None:
                 scheduler.step()
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from experiments.command import begin
+
+if __name__ == "__main__":
+    begin("experiments.documentation.__main__")
+
 
 from experiments.documentation.pages import documents
+from experiments.store import ROOT, clean, write
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 
 def main() -> None:
+    clean(DOCS)
     for name, text in documents().items():
-        path = DOCS / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-        print(path)
-
-
-if __name__ == "__main__":
-    main()
+        write(DOCS / name, text)
+        print(DOCS / name)

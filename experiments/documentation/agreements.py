@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 import scratch as s
-from experiments.documentation.witness import Both, both, decayed, rates, said, slope, weight
-from torchref import layers, losses, optimizers
+from experiments.documentation.witness import Both, both, column, decayed, joined, rates, said, slope, weight
+from scratch import autodiff
+from torchref import layers, losses, optimizers, schedules
 
 
 def decay() -> Both:
@@ -49,10 +51,13 @@ def mean() -> Both:
 
 
 def ignored() -> Both:
-    """``CrossEntropy`` with nothing but ignored labels: the mean is 0/0."""
-    loss, z = s.CrossEntropy(), np.zeros((3, 2))
-    rows, labels = torch.zeros(2, 3), torch.full((2,), -100)
-    return both(lambda: loss(z, np.full(2, -100))[0], lambda: losses.twin(loss)(rows, labels))
+    """``CrossEntropy`` with nothing but ignored labels: the mean is 0/0, its gradient 0."""
+    return joined(*(column(s.CrossEntropy(), [0.0, 0.0], -100, part) for part in (0, 1)))
+
+
+def weightless() -> Both:
+    """``CrossEntropy(weight=(0, 1))`` with nothing but labels of class 0: the mean is 0/0, and so is its gradient."""
+    return joined(*(column(s.CrossEntropy((0.0, 1.0)), [0.0, 0.0], 0, part) for part in (0, 1)))
 
 
 def kink() -> Both:
@@ -96,6 +101,47 @@ def clipped() -> Both:
     return said(lambda: gradient), said(lambda: grad)
 
 
+def overflowing() -> Both:
+    """``Adam`` in float32 stands still where (1 − β₂)g² overflows, however large the gradient: one step of size 1, g = 1e20 and 1e21."""
+
+    def step(gradient: float) -> Both:
+        rule, theta, tensor = s.Adam(1.0), np.zeros(1, np.float32), torch.zeros(1)
+        twin = optimizers.twin(rule, [tensor])
+        tensor.grad = torch.full((1,), gradient)
+        twin.step()
+
+        def ours() -> np.ndarray:
+            rule.update(theta, np.full(1, gradient, np.float32), rule.start(theta))
+            return theta
+
+        return both(ours, lambda: tensor)
+
+    return joined(step(1e20), step(1e21))
+
+
+def flat() -> Both:
+    """``ReduceOnPlateau``: a negative loss that stays as it is never counts as a plateau, since −1 is below −1·(1 − threshold)."""
+    plan = s.ReduceOnPlateau(patience=0)
+    memory, optimizer = plan.start(1.0), torch.optim.SGD([weight()], 1.0)
+    scheduler: Any = schedules.twin(plan, optimizer)
+    for step, loss in enumerate([None, -1.0, -1.0, -1.0]):
+        rate = plan.rate(memory, step, loss)
+        if loss:
+            scheduler.step(loss)
+    return said(lambda: rate), said(lambda: optimizer.param_groups[0]["lr"])
+
+
+def branches() -> Both:
+    """``where`` in autodiff: a branch that is not taken sends back 0 times its slope, NaN if that is. √z where z > 0, else 0, at −1."""
+    x, z = autodiff.Var(np.array([-1.0])), torch.tensor([-1.0], requires_grad=True)
+
+    def ours() -> np.ndarray:
+        return autodiff.gradient(np.sum(np.where(x > 0, np.sqrt(x), 0.0)), [x])[0]
+
+    return both(ours, lambda: torch.autograd.grad(torch.where(z > 0, z.sqrt(), 0.0).sum(), z)[0])
+
+
 ALIKE: tuple[Callable[[], Both], ...] = (
-    *(decay, statistics, single, mean, ignored, kink, bounds, dampened, warmup, cosine, clipped),
+    *(decay, statistics, single, mean, ignored, weightless, kink, bounds, dampened, overflowing),
+    *(warmup, cosine, flat, clipped, branches),
 )

@@ -1,4 +1,7 @@
-"""Where scratch differs from PyTorch on purpose; each line is run, not remembered. The docstring of a function is the claim."""
+"""Where scratch differs from PyTorch on purpose; each line is run, not remembered. The docstring of a function is the claim.
+
+Other numbers at NaN, at ±∞ and below rounding are in extremes.py, options out of range in ranges.py.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,15 @@ import torch
 from torch import nn
 
 import scratch as s
+from experiments.documentation import ranges
 from experiments.documentation.agreements import ALIKE
+from experiments.documentation.extremes import EXTREME
 from experiments.documentation.markdown import docstring, prose
-from experiments.documentation.witness import Both, activation, both, decayed, rates, said, slope, taken, weight
+from experiments.documentation.witness import Both, both, column, decayed, joined, number, rates, said, taken, weight
 from experiments.randomness import generator
 from scratch import initializers, metrics
 from scratch.layers import Array
-from torchref import losses, optimizers, schedules
-
-
-def rmsprop() -> Both:
-    """``RMSProp(centered=True)``: a variance s − m² that rounding makes negative counts as 0, so θ stays a number (constant gradients)."""
-    gradient = np.linspace(0.1, 2, 100, dtype=np.float32)
-    rule, theta, tensor = s.RMSProp(decay=0.5, centered=True), np.zeros(100, np.float32), torch.zeros(100)
-    tensor.grad = torch.tensor(gradient)
-    memory, twin = rule.start(theta), optimizers.twin(rule, [tensor])
-    for _ in range(60):
-        rule.update(theta, gradient, memory)
-        twin.step()
-    return tuple("NaN" if np.isnan(a).any() else "numbers" for a in (theta, tensor.numpy()))  # type: ignore[return-value]
+from torchref import schedules
 
 
 def learning_rate() -> Both:
@@ -71,30 +64,11 @@ def plateau() -> Both:
     return said(lambda: rates), said(lambda: scheduler.step(torch.tensor(seen[0])))  # type: ignore[arg-type]
 
 
-def gelu() -> Both:
-    """``GELU`` keeps its relative accuracy in the negative tail, where 1 + erf cancels: a(−10)."""
-    return activation(s.GELU(), -10.0)
-
-
-def softplus() -> Both:
-    """``Softplus(threshold=1000)``: no threshold makes it overflow: a(800)."""
-    return activation(s.Softplus(threshold=1000.0), 800.0)
-
-
 def leaky() -> Both:
     """``LeakyReLU(slope=nan)`` and ``ELU(alpha=inf)``: an option that is not finite."""
     z = torch.tensor(-1.0)
     first = both(lambda: s.LeakyReLU(math.nan), lambda: taken(nn.LeakyReLU(math.nan)(z)))
-    return _joined(first, both(lambda: s.ELU(math.inf), lambda: taken(nn.ELU(math.inf)(z))))
-
-
-def infinite() -> Both:
-    """∂J/∂a = ∞ where the slope is 0 gives ∞·0, NaN: a gradient that has overflowed shows. ``ReLU`` and ``HardTanh``, z = −2."""
-    return _joined(slope(s.ReLU(), -2.0, math.inf), slope(s.HardTanh(), -2.0, math.inf))
-
-
-def _joined(first: Both, second: Both) -> Both:
-    return f"{first[0]}, {second[0]}", f"{first[1]}, {second[1]}"
+    return joined(first, both(lambda: s.ELU(math.inf), lambda: taken(nn.ELU(math.inf)(z))))
 
 
 def ties() -> Both:
@@ -119,13 +93,6 @@ def truncated() -> Both:
     return said(lambda: draw(low=10.0, high=1e5)), "draws for more than a minute (not run here)"
 
 
-def probabilities() -> Both:
-    """``BinaryCrossEntropyFromProbabilities`` lets rounding carry a probability 0.001 past 1, and counts it as 1: J(1.0005), y = 1."""
-    loss = s.BinaryCrossEntropyFromProbabilities()
-    p, y = np.array([[1.0005]]), np.array([[1.0]])
-    return both(lambda: loss(p, y)[0], lambda: losses.twin(loss)(torch.tensor(p), torch.tensor(y)))
-
-
 def milestones() -> Both:
     """``MultiStep((3, 3))``: a milestone that is named twice."""
     return both(
@@ -147,19 +114,35 @@ def dropout() -> Both:
     return both(lambda: s.Dropout(0.0).forward({}, np.ones((1, 1)))[0], lambda: taken(nn.Dropout(0.0)(x)))
 
 
+def targets() -> Both:
+    """Binary targets must lie in [0, 1], ``BinaryCrossEntropy``'s too: y = 2, z = 0."""
+    return both(lambda: s.BinaryCrossEntropy().check(np.array([[2.0]]), 1), lambda: _binary(2.0))
+
+
+def _binary(y: float) -> torch.Tensor:
+    return nn.functional.binary_cross_entropy_with_logits(torch.zeros(1), torch.tensor([y]))
+
+
+def likelihoods() -> Both:
+    """``NegativeLogLikelihood`` also takes class probabilities: z = −1, −2, y = 0.5, 0.5."""
+    return column(s.NegativeLogLikelihood(), [-1.0, -2.0], [0.5, 0.5])
+
+
+def ignoring() -> Both:
+    """``CrossEntropy(ignore_index=1)`` takes class probabilities, and ignores none of them: z = 0, 0, y = 0.5, 0.5."""
+    return column(s.CrossEntropy(ignore_index=1), [0.0, 0.0], [0.5, 0.5])
+
+
+def equal_bounds() -> Both:
+    """``truncated_normal(low=1, high=1)``: the lower bound must be below the upper one."""
+    draw = partial(initializers.truncated_normal, generator(0, "documentation"), (2, 2))
+    tensor = torch.empty(2, 2)
+    return both(lambda: draw(low=1.0, high=1.0), lambda: taken(nn.init.trunc_normal_(tensor, a=1.0, b=1.0)))
+
+
 DIFFERENT: tuple[Callable[[], Both], ...] = (
-    *(
-        rmsprop,
-        learning_rate,
-        rate_for_each,
-        one_cycle_end,
-        one_cycle_momentum,
-        plateau,
-        milestones,
-        penalized,
-        dropout,
-    ),
-    *(gelu, softplus, leaky, infinite, probabilities, ties, he, truncated),
+    *(learning_rate, rate_for_each, one_cycle_end, one_cycle_momentum, plateau, milestones, penalized, dropout),
+    *(leaky, targets, likelihoods, ignoring, ties, he, truncated, equal_bounds),
 )
 
 
@@ -182,6 +165,17 @@ brackets.
 ## On purpose
 
 {table(DIFFERENT)}
+
+## At NaN, at ±∞, and where rounding or overflow is all that is left
+
+{table(EXTREME)}
+
+## Options out of range
+
+An option that cannot be meant is refused before it is used. Of {", ".join(map(number, ranges.ODD))}, one at a time (the first number
+where there are several), these are refused here and taken by PyTorch:
+
+{ranges.table()}
 
 ## As in PyTorch, though one might think otherwise
 

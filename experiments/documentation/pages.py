@@ -72,11 +72,13 @@ PAGES = {
         "The rate of a hundred updates, as a share of the optimizer's own. The loss that the last one sees stops falling at 30.",
     ),
     "initializers": Page("Initializers", ("initializers",)),
-    "networks": Page("Networks and jobs", ("network", "contract", "training", "errors")),
-    "training": Page("Fitting, metrics, saving", ("fitting", "metrics", "saving")),
+    "networks": Page(
+        "Networks and jobs", ("network", "contract", "training", "options", "errors", "arguments", "command")
+    ),
+    "training": Page("Fitting, metrics, saving", ("fitting", "metrics", "saving", "matching", "files")),
     "autodiff": Page(
         "Autodiff and gradient checks",
-        ("autodiff", "tape", "gradcheck", "derivatives", "special"),
+        ("autodiff", "variables", "tape", "gradcheck", "derivatives", "composed", "special"),
         listing=worked_examples,
     ),
 }
@@ -85,7 +87,7 @@ PAGES = {
 def documents() -> dict[str, str]:
     """All pages and figures, by their path in docs/."""
     pages = {f"{name}.md": _page(name, page) for name, page in PAGES.items()}
-    figures = {f"figures/{name}.svg": svg(page.figure()) for name, page in PAGES.items() if page.figure}
+    figures = {f"figures/{name}.svg": svg(page.figure()) for name, page in PAGES.items() if page.figure is not None}
     titles = {name: page.title for name, page in PAGES.items()}
     written = {"index.md": index.text(titles), "differences.md": differences.text()}
     return {name: f"{GENERATED}\n\n{text}" for name, text in (pages | written).items()} | figures
@@ -96,8 +98,8 @@ def modules(page: Page) -> list[ModuleType]:
 
 
 def _page(name: str, page: Page) -> str:
-    picture = f"![{page.caption}](figures/{name}.svg)\n\n*{page.caption}*" if page.figure else ""
-    printed = f"```\n{page.listing()}\n```" if page.listing else ""
+    picture = f"![{page.caption}](figures/{name}.svg)\n\n*{page.caption}*" if page.figure is not None else ""
+    printed = f"```\n{page.listing()}\n```" if page.listing is not None else ""
     parts = [f"# {page.title}", "[All pages](index.md)", picture, printed, *_sections(page)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

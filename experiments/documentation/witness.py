@@ -11,9 +11,10 @@ import torch
 
 from scratch.errors import InvalidInput
 from scratch.layers import Array, Layer
+from scratch.losses import Loss
 from scratch.optimizers import SGD
 from scratch.schedules import Schedule
-from torchref import layers, optimizers, schedules
+from torchref import layers, losses, optimizers, schedules
 
 Both = tuple[str, str]
 
@@ -59,18 +60,35 @@ def activation(layer: Layer, z: float) -> Both:
     return both(lambda: layer.forward({}, np.array([[z]]))[0], lambda: layers.twin(layer, 1)(row))
 
 
-def slope(layer: Layer, z: float, upstream: float) -> Both:
-    """∂J/∂z where ``upstream`` is ∂J/∂a."""
+def slope(layer: Layer, z: float, upstream: float, count: int = 1) -> Both:
+    """∂J/∂z where ``upstream`` is ∂J/∂a, the first of ``count`` numbers that are all z."""
 
     def ours() -> Array:
-        _, cache = layer.forward({}, np.array([[z]]))
-        return layer.backward({}, cache, np.array([[upstream]]), {})
+        _, cache = layer.forward({}, np.full((1, count), z))
+        return layer.backward({}, cache, np.full((1, count), upstream), {})[0, :1]
 
     def theirs() -> torch.Tensor:
-        x = torch.tensor([[z]], dtype=torch.float64, requires_grad=True)
-        return torch.autograd.grad(layers.twin(layer, 1)(x), x, torch.full_like(x, upstream))[0]
+        x = torch.full((count, 1), z, dtype=torch.float64, requires_grad=True)
+        return torch.autograd.grad(layers.twin(layer, 1)(x), x, torch.full_like(x, upstream))[0][0]
 
     return both(ours, theirs)
+
+
+def column(loss: Loss, z: Sequence[float], y: Sequence[float] | int, part: int = 0) -> Both:
+    """The loss of one example, a label or numbers; its gradient where ``part`` is 1."""
+    outputs = torch.tensor([z], dtype=torch.float64, requires_grad=True)
+    wanted = np.array([y]) if isinstance(y, int) else np.array([y]).T
+
+    def theirs() -> torch.Tensor:
+        value = losses.twin(loss)(outputs, torch.tensor(wanted.T))
+        return torch.autograd.grad(value, outputs)[0] if part else value
+
+    return both(lambda: loss(np.array([z]).T, wanted)[part], theirs)
+
+
+def joined(*found: Both) -> Both:
+    ours, theirs = zip(*found, strict=True)
+    return ", ".join(ours), ", ".join(theirs)
 
 
 def rates(schedule: Schedule, steps: Sequence[int]) -> Both:

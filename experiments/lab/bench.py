@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMPARED, MEMBERS = 600_000, 500  # parameters and networks: the part of a stack that is compared number by number
-FOLLOWED, STEPS = 2, 3  # networks of a stack, and training steps, over which their parameters are compared: what is wrong shows at once, and
-#                         in deep networks with batch norm training magnifies rounding ten thousand times a step
+# networks of a stack, and training steps, over which parameters are compared: what is wrong shows at once, and in deep networks
+# with batch norm training magnifies rounding ten thousand times a step
+FOLLOWED, STEPS = 2, 3
 
 Shots = dict[str, Snapshot]  # by the name of the implementation
 
@@ -37,9 +38,10 @@ class Lab:
     def look(self, job: Job, condition: str | None = None, *, members: int | None = None) -> Shots:
         """One look at the job by both. Their agreement, on the first ``members`` of a stack, is entered under ``condition``."""
         shots = {name: backend.snapshot(job) for name, backend in backends(self.device).items()}
-        members = members or min(MEMBERS, max(1, COMPARED // max(1, job.network.size)))
+        if members is None:
+            members = min(MEMBERS, max(1, COMPARED // max(1, job.network.size)))
         few = first(job, members)
-        ours, theirs = (shots.values() if few is job else (part_of(shot, job, members) for shot in shots.values()))
+        ours, theirs = shots.values() if few is job else (part_of(shot, job, members) for shot in shots.values())
         self._enter(agreement.pointwise(few, ours, theirs, generator(0, "shadows")), self.part, condition)
         return shots
 

@@ -16,12 +16,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from scratch.errors import InvalidInput, unknown
 
 Grid = Callable[[Any], Sequence[Mapping[str, Any]]]
 GIVEN = ("options", "claims", "comparisons", "agreement")  # what every page may ask for beside tables and options
+
+
+class Cost(NamedTuple):
+    """What the largest cell takes at the default options: seconds on one core, megabytes beyond what a process holds anyway.
+
+    ``powers``: of the settings to which its time is not proportional; see work.py.
+    """
+
+    seconds: float
+    megabytes: float
+    powers: Mapping[str, int] = {}
+
+
+FREE = Cost(0, 0)
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,7 @@ class Cells(Part):
     """Measures one cell for each of the settings that ``grid(options)`` lists."""
 
     grid: Grid = lambda options: [{}]
+    cost: Cost = FREE
     large: bool = False  # row by row: written by a run, and not committed
 
 
@@ -77,10 +92,14 @@ class Drawing(Part):
 
 
 def cells(
-    grid: Grid = lambda options: [{}], *, makes: Sequence[str] | None = None, large: bool = False
+    grid: Grid = lambda options: [{}],
+    *,
+    makes: Sequence[str] | None = None,
+    cost: Cost = FREE,
+    large: bool = False,
 ) -> Callable[[Callable[..., Any]], Cells]:
     """The function measures: it gives back a table, or a dict of those that ``makes`` names."""
-    return lambda function: Cells(function, (function.__name__,) if makes is None else tuple(makes), grid, large)
+    return lambda function: Cells(function, (function.__name__,) if makes is None else tuple(makes), grid, cost, large)
 
 
 def table(function: Callable[..., Any]) -> Table:
@@ -213,4 +232,9 @@ class Tables(dict[str, Any]):
     def _given(self, name: str) -> Any:
         if name == "options":
             return self.asked
-        return getattr(self.asked, name) if name in self.wiring.options else self[name]
+        return option(self.asked, name) if name in self.wiring.options else self[name]
+
+
+def option(options: Any, name: str) -> Any:
+    """The option's value; of "data", with the column of the labels."""
+    return options.source if name == "data" and hasattr(options, "source") else getattr(options, name)

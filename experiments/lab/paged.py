@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from experiments.experiment import Analysis, Cell, Plot, require_device
+from experiments.experiment import Analysis, Cell, DataOptions, Plot, require_device
 from experiments.lab.bench import Lab
-from experiments.lab.page import Cells, Claims, Drawing, Missing, Page, Part, Table, Tables, Wiring
+from experiments.lab.page import Cells, Claims, Cost, Drawing, Missing, Page, Part, Table, Tables, Wiring, option
 from scratch.errors import InvalidInput, unknown
 
 if TYPE_CHECKING:
@@ -54,16 +53,19 @@ class Paged:
     def parts(self, kind: type[Part]) -> list[Any]:
         return [part for part in self.wiring.parts if isinstance(part, kind) and part.place in self.run]
 
+    @cached_property
+    def COSTS(self) -> dict[str, Cost]:
+        """What the largest cell of each part takes at the default options."""
+        return {part.name: part.cost for part in self.wiring.parts if isinstance(part, Cells)}
+
     # ---- measured
 
     def cells(self, options: Any) -> list[Cell]:
         """The cells of every page that is needed, in the order of the pages. A wrong device or data set is refused here."""
         if "device" in self.wiring.options:
             require_device(options.device, getattr(options, "dtype", "float64"))
-        if "data" in self.wiring.options:
-            from experiments.data import load
-
-            load(options.data, getattr(options, "dtype", "float64"))
+        if isinstance(options, DataOptions):
+            options.dataset()
         return [self._cell(part, settings, options) for part in self.parts(Cells) for settings in part.grid(options)]
 
     def _cell(self, part: Cells, settings: Mapping[str, Any], options: Any) -> Cell:
@@ -75,7 +77,7 @@ class Paged:
             if name in settings or name == "lab":
                 continue
             if name in self.wiring.options:
-                taken[name] = getattr(options, name)
+                taken[name] = option(options, name)
             elif required:
                 known = ("lab", *settings, *self.wiring.options)
                 raise InvalidInput(f"{part.place} wants {name!r}: {unknown('setting or option', name, known)}")

@@ -15,23 +15,23 @@ from typing import Annotated
 from toybox import ToyCell
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require
+from experiments.experiment import Analysis, Cell, Plot, Tables
+from experiments.options import Checked, Range
+from experiments.work import Cost
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """A toy experiment."""
 
-    numbers: Annotated[tuple[int, ...], arg(help="one cell for each")] = (1, 2, 3, 4)
-    seeds: Annotated[int, arg(help="draws in each cell")] = 8
-    factor: Annotated[float, arg(help="what the claim predicts, in units of the truth: wrong unless 1")] = 1.0
+    numbers: Annotated[tuple[int, ...], Range(-10**6, 10**6), arg(help="one cell for each")] = (1, 2, 3, 4)
+    seeds: Annotated[int, Range(1, 10**9), arg(help="draws in each cell")] = 8
+    factor: Annotated[float, Range(-1000, 1000), arg(help="what the claim predicts, in units of the truth: wrong unless 1")] = 1.0
     note: Annotated[str, arg(help="anything")] = ""
-
-    def __post_init__(self) -> None:
-        require(len(self.numbers) > 0, "numbers", "at least one value", "none")
 
 
 QUICK = Options(numbers=(1, 2))
+COSTS = {"toy": Cost(0.01, 1, {"number": 0})}
 
 
 def cells(options: Options) -> list[Cell]:

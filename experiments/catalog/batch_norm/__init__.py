@@ -11,23 +11,20 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require, require_device
+from experiments.experiment import Analysis, Cell, Plot, Tables, require_device
+from experiments.options import Checked, Range
+from experiments.work import Cost
 
 KINDS = ("relu", "linear")
 NORMS = ("batch", "none")  # of a network: batch norm below each activation, or nothing
-RATES = ("rates", "pushes", "noise_rates", "tried")  # options that are learning rates
-COUNTS = {
-    "steps": (1, 1000), "seeds": (1, 100), "rounds": (1, 6), "noise_steps": (1, 10_000), "chains": (2, 10_000),
-    "tried_steps": (1, 10_000), "tried_seeds": (2, 100), "width": (16, 4096), "depth": (4, 60), "draws": (2, 1000),
-    "units": (10, 100_000), "train_width": (1, 4096), "train_steps": (20, 100_000), "train_seeds": (2, 100),
-}  # fmt: skip
+WIDE = Range(1e-6, 1e6)  # of rates and scales
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """Batch norm: its moments and its algebra exactly, exploding gradients, faster training, statistics after training."""
 
-    scales: Annotated[tuple[float, ...], arg(help="sizes of the weights below the layer that is looked at")] = (
+    scales: Annotated[tuple[float, ...], WIDE, arg(help="sizes of the weights below the layer that is looked at")] = (
         1e-4,
         1e-3,
         1e-2,
@@ -35,43 +32,57 @@ class Options:
         1.0,
         10.0,
     )
-    stretches: Annotated[tuple[float, ...], arg(help="factors a by which weights are multiplied")] = (0.003, 3.0, 700.0)
-    rates: Annotated[tuple[float, ...], arg(help="learning rates at which weights grow")] = (0.1, 0.5, 2.0)
-    steps: Annotated[int, arg(help="how many steps they grow")] = 60
-    pushes: Annotated[tuple[float, ...], arg(help="learning rates of a single step")] = tuple(
+    stretches: Annotated[tuple[float, ...], WIDE, arg(help="factors a by which weights are multiplied")] = (
+        0.003,
+        3.0,
+        700.0,
+    )
+    rates: Annotated[tuple[float, ...], WIDE, arg(help="learning rates at which weights grow")] = (0.1, 0.5, 2.0)
+    steps: Annotated[int, Range(1, 1000), arg(help="how many steps they grow")] = 60
+    pushes: Annotated[tuple[float, ...], WIDE, arg(help="learning rates of a single step")] = tuple(
         10.0**k for k in range(-3, 4)
     )
-    seeds: Annotated[int, arg(help="networks, each with its own weights, in those exact parts")] = 4
-    rounds: Annotated[int, arg(help="rounds of closing in on the largest learning rate of a linear unit")] = 6
-    noise_rates: Annotated[tuple[float, ...], arg(help="learning rates of a unit that is fed noise")] = (
+    seeds: Annotated[int, Range(1, 100), arg(help="networks, each with its own weights, in those exact parts")] = 4
+    rounds: Annotated[
+        int, Range(1, 6), arg(help="rounds of closing in on the largest learning rate of a linear unit")
+    ] = 6
+    noise_rates: Annotated[tuple[float, ...], WIDE, arg(help="learning rates of a unit that is fed noise")] = (
         0.03,
         0.3,
         1.0,
         10.0,
     )
-    noise_steps: Annotated[int, arg(help="steps that it takes")] = 300
-    chains: Annotated[int, arg(help="such units, each with its own noise")] = 48
-    tried: Annotated[tuple[float, ...], arg(help="learning rates at which digits are learnt")] = tuple(
+    noise_steps: Annotated[int, Range(1, 10_000), arg(help="steps that it takes")] = 300
+    chains: Annotated[int, Range(2, 10_000), arg(help="such units, each with its own noise")] = 48
+    tried: Annotated[tuple[float, ...], WIDE, arg(help="learning rates at which digits are learnt")] = tuple(
         float(f"{10 ** (k / 3):.4g}") for k in range(-6, 13)
     )
     places: Annotated[
         tuple[Literal["hidden", "everywhere"], ...],
         arg(help="where batch norm stands there: below every ReLU, or over every layer"),
     ] = ("hidden", "everywhere")
-    tried_steps: Annotated[int, arg(help="steps at each of those rates")] = 150
-    tried_seeds: Annotated[int, arg(help="networks at each of those rates")] = 8
-    batches: Annotated[tuple[int, ...], arg(help="batch sizes at which gradients explode, from 5 up")] = (
+    tried_steps: Annotated[int, Range(1, 10_000), arg(help="steps at each of those rates")] = 150
+    tried_seeds: Annotated[int, Range(2, 100), arg(help="networks at each of those rates")] = 8
+    batches: Annotated[
+        tuple[int, ...], Range(5, 4096), arg(help="batch sizes at which gradients explode, from 5 up")
+    ] = (  # E 1/σ² needs five to have a variance
         8,
         16,
         32,
         64,
         128,
     )
-    width: Annotated[int, arg(help="units a layer there; half as many are measured too, to extrapolate")] = 512
-    depth: Annotated[int, arg(help="layers there")] = 12
-    draws: Annotated[int, arg(help="networks drawn there")] = 16
-    averaged: Annotated[tuple[int, ...], arg(help="batch sizes whose running statistics are followed")] = (4, 16, 64)
-    compared: Annotated[tuple[int, ...], arg(help="batch sizes at which training and use afterwards are compared")] = (
+    width: Annotated[
+        int, Range(16, 4096), arg(help="units a layer there; half as many are measured too, to extrapolate")
+    ] = 512
+    depth: Annotated[int, Range(4, 60), arg(help="layers there")] = 12
+    draws: Annotated[int, Range(2, 1000), arg(help="networks drawn there")] = 16
+    averaged: Annotated[
+        tuple[int, ...], Range(2, 4096), arg(help="batch sizes whose running statistics are followed")
+    ] = (4, 16, 64)
+    compared: Annotated[
+        tuple[int, ...], Range(2, 4096), arg(help="batch sizes at which training and use afterwards are compared")
+    ] = (
         2,
         4,
         8,
@@ -81,33 +92,17 @@ class Options:
         128,
         256,
     )
-    units: Annotated[int, arg(help="independent units in those two parts")] = 2000
-    train_width: Annotated[int, arg(help="sigmoids in each hidden layer of the race to 90 %% of the test digits")] = 100
-    train_rate: Annotated[float, arg(help="learning rate of the race")] = 0.1
-    train_steps: Annotated[int, arg(help="steps of the race")] = 2500
-    train_seeds: Annotated[int, arg(help="networks in the race, with and without batch norm")] = 6
+    units: Annotated[int, Range(10, 100_000), arg(help="independent units in those two parts")] = 2000
+    train_width: Annotated[
+        int, Range(1, 4096), arg(help="sigmoids in each hidden layer of the race to 90 %% of the test digits")
+    ] = 100
+    train_rate: Annotated[float, WIDE, arg(help="learning rate of the race")] = 0.1
+    train_steps: Annotated[int, Range(20, 100_000), arg(help="steps of the race")] = 2500
+    train_seeds: Annotated[int, Range(2, 100), arg(help="networks in the race, with and without batch norm")] = 6
     device: Annotated[str, arg(help="where PyTorch computes: cpu or cuda")] = "cpu"
 
     def __post_init__(self) -> None:
-        for name, lowest in (
-            ("batches", 5),
-            ("averaged", 2),
-            ("compared", 2),
-        ):  # E 1/σ² needs five examples to have a variance
-            sizes = getattr(self, name)
-            require(
-                all(lowest <= b <= 4096 for b in sizes), name, f"whole numbers of examples, {lowest} to 4096", sizes
-            )
-        for name in ("scales", "stretches", *RATES):
-            values = getattr(self, name)
-            require(all(1e-6 <= v <= 1e6 for v in values), name, "numbers from 1e-06 to 1e+06", values)
-        for name in ("batches", "averaged", "compared", "scales", "stretches", "places", *RATES):
-            values = getattr(self, name)
-            require(len(set(values)) == len(values) > 0, name, "different values, at least one", values)
-        require(1e-6 <= self.train_rate <= 1e6, "train_rate", "a number from 1e-06 to 1e+06", self.train_rate)
-        for name, (low, high) in COUNTS.items():
-            value = getattr(self, name)
-            require(low <= value <= high, name, f"a whole number from {low} to {high}", value)
+        super().__post_init__()
         require_device(self.device, "float64")
 
 
@@ -137,6 +132,23 @@ QUICK = Options(
     train_steps=250,
     train_seeds=5,
 )
+
+COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
+    "race": Cost(7.4, 32),
+    "span": Cost(3.7, 160),
+    "explosion": Cost(16, 450),
+    "moments": Cost(0.2, 32),
+    "pairs": Cost(0.15, 17),
+    "refusal": Cost(0.07, 5),
+    "algebra": Cost(0.23, 19),
+    "growth": Cost(2.3, 50),
+    "limited": Cost(1.6, 60),
+    "tuned": Cost(4.1, 140),
+    "threshold": Cost(2.4, 40),
+    "running": Cost(0.63, 300),
+    "gap": Cost(0.17, 70),
+    "trajectory": Cost(1.3, 60),
+}
 
 
 def cells(options: Options) -> list[Cell]:

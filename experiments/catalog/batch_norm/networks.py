@@ -14,7 +14,7 @@ from experiments import agreement, data, probes, randomness
 from experiments.catalog.batch_norm.common import BATCH, TINY, closeness, single
 from experiments.experiment import Tables, backends
 from experiments.randomness import generator
-from scratch import initializers, metrics
+from scratch import initializers
 from scratch.activations import ReLU, Sigmoid
 from scratch.contract import Batch, Job
 from scratch.layers import Array, Dense, Layer
@@ -113,7 +113,7 @@ def race(*, norm: str, backend: str, rate: float, steps: int, seeds: int, width:
     ours, test = backends(device)[backend], job.evaluate["test"]
     named = {"backend": backend, "norm": norm}
     for shot in ours.train(job):
-        right = metrics.accuracy(shot.scores["test"], test.y)
+        right = probes.answered(shot.scores["test"], test.y)
         rows.append(probes.rows(right, {"seed": range(seeds)}, step=shot.step, **named))
         settled = Job(job.network.inference.layers, job.loss, shot.parameters, test, buffers=shot.buffers)
         spread = np.percentile(ours.snapshot(settled).outputs[-3], PERCENTILES, axis=-1)  # (3, S, o)

@@ -9,7 +9,7 @@ from experiments import data, probes, randomness
 from experiments.catalog.batch_norm.common import BATCH, TINY, layered, lively, norms, single, spread
 from experiments.experiment import Backend, Tables, backends
 from experiments.randomness import generator
-from scratch import initializers, metrics
+from scratch import initializers
 from scratch.activations import ReLU
 from scratch.contract import Batch, Job
 from scratch.layers import Array, Dense, Layer
@@ -172,6 +172,6 @@ def span(*, kind: str, backend: str, rates: list[float], steps: int, seeds: int,
     evaluate = {"test": held.test}
     job = Job(layers, CrossEntropy(), weights, held.train, shared, optimizer, (steps,), evaluate)
     (shot,) = backends(device)[backend].train(job)
-    right = metrics.accuracy(shot.scores["test"], held.test.y)
+    right = probes.answered(shot.scores["test"], held.test.y)
     axes = {"rate": rates, "seed": range(seeds)}
     return {"span": probes.rows(right, axes, backend=backend, kind=kind)}

@@ -11,30 +11,44 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require
+from experiments.experiment import Analysis, Cell, Plot, Tables
+from experiments.options import Checked, Range, require
+from experiments.work import Cost
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """The notes' examples and long chains."""
 
-    points: Annotated[int, arg(help="random points at which the notes' examples are differentiated")] = 300
-    factors: Annotated[tuple[int, ...], arg(help="n of y = w1 w2 … wn x")] = (1, 2, 3, 5, 10, 20, 50, 100)
-    draws: Annotated[int, arg(help="random products of each length")] = 30
-    seed: Annotated[int, arg(help="of points and factors")] = 0
+    points: Annotated[
+        int, Range(1, 10**6), arg(help="random points at which the notes' examples are differentiated")
+    ] = 300
+    factors: Annotated[tuple[int, ...], Range(1, 1000), arg(help="n of y = w1 w2 … wn x")] = (
+        1,
+        2,
+        3,
+        5,
+        10,
+        20,
+        50,
+        100,
+    )
+    draws: Annotated[int, Range(1, 10**6), arg(help="random products of each length")] = 30
+    seed: Annotated[int, Range(0, 10**9), arg(help="of points and factors")] = 0
 
     def __post_init__(self) -> None:
-        require(len(self.factors) > 0, "factors", "at least one value", "none")
-        require(min(self.factors) >= 1, "factors", "whole numbers from 1 up", self.factors)
-        require(len(set(self.factors)) == len(self.factors), "factors", "each value once", self.factors)
+        super().__post_init__()
         require(
             max(self.factors) >= 2, "factors", "at least one value above 1: one factor makes no product", self.factors
         )
-        for name, least in {"points": 1, "draws": 1, "seed": 0}.items():
-            require(getattr(self, name) >= least, name, f"a whole number from {least} up", getattr(self, name))
 
 
 QUICK = Options(points=50, factors=(1, 2, 5, 20, 50), draws=6)
+
+COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
+    "examples": Cost(0.42, 11),
+    "chains": Cost(2.5, 19, {"n": 3}),
+}
 
 
 def cells(options: Options) -> list[Cell]:

@@ -19,7 +19,6 @@ from experiments.randomness import generator
 from scratch import Dense, InnerProduct
 from scratch.autodiff import Var, gradient, upstream
 from scratch.contract import Batch, Job
-from scratch.gradcheck import complex_step
 from scratch.layers import Array
 
 
@@ -145,7 +144,7 @@ class Multiplications(TorchDispatchMode):
         return False  # else PyTorch loads its compiler, three seconds, only to keep it away from here
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        result = function(*arguments, **(options or {}))
+        result = function(*arguments, **({} if options is None else options))
         if function.overloadpacket is torch.ops.aten.mul:
             self.count += result.numel()
         return result
@@ -193,7 +192,7 @@ def forward_mode(backend: str, w: Array, x: float) -> int:
         tally.append(counted.count)
         return found.numpy()
 
-    complex_step(values, w, axes=1)
+    values(w + 1e-30j * np.eye(len(w)))  # not gradcheck's, which also looks whether it may
     return sum(tally)
 
 

@@ -6,12 +6,14 @@ origin, and how the start decides whether depth costs time.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require, require_device
+from experiments.experiment import Analysis, Cell, Plot, Tables, require_device
+from experiments.options import Checked, Range, require
+from experiments.work import Cost
 
 HALVINGS = 3  # rates at which the conserved quantity's drift is measured, each half of the one before
 CONSERVED_SEEDS = 8
@@ -20,49 +22,54 @@ PLATEAU_RATE = 0.05  # of the networks of width 1, where nothing is steep
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """Deep linear networks: stages, plateaus, a saddle and a conservation law, each against its exact prediction."""
 
-    depths: Annotated[tuple[int, ...], arg(help="weight layers N; 1 is the shallow network")] = (1, 2, 3, 5)
-    modes: Annotated[tuple[float, ...], arg(help="strengths s (singular values) of the map to be learned")] = (
+    depths: Annotated[tuple[int, ...], Range(1, 100), arg(help="weight layers N; 1 is the shallow network")] = (
+        1,
+        2,
+        3,
+        5,
+    )
+    modes: Annotated[
+        tuple[float, ...], Range(1e-3, 1000), arg(help="strengths s (singular values) of the map to be learned")
+    ] = (
         4.0,
         2.0,
         1.0,
         0.5,
     )
-    start: Annotated[float, arg(help="u₀: every mode's strength in the network before training")] = 0.01
-    rates: Annotated[tuple[float, ...], arg(help="learning rates η; time is t = η × steps")] = (0.01, 0.005)
-    seeds: Annotated[int, arg(help="random bases of the balanced networks")] = 4
-    plateaus: Annotated[tuple[float, ...], arg(help="u₀ of the networks of width 1, whose wait is measured")] = (
+    start: Annotated[float, Range(1e-9, 100), arg(help="u₀: every mode's strength in the network before training")] = (
+        0.01
+    )
+    rates: Annotated[tuple[float, ...], Range(1e-6, 1), arg(help="learning rates η; time is t = η × steps")] = (
+        0.01,
+        0.005,
+    )
+    seeds: Annotated[int, Range(2, 10_000), arg(help="random bases of the balanced networks")] = 4
+    plateaus: Annotated[
+        tuple[float, ...], Range(1e-9, 0.1), arg(help="u₀ of the networks of width 1, whose wait is measured")
+    ] = (
         1e-2,
         1e-3,
         1e-4,
     )
-    random_depths: Annotated[tuple[int, ...], arg(help="layers of the networks that start from random weights")] = (
+    random_depths: Annotated[
+        tuple[int, ...], Range(2, 100), arg(help="layers of the networks that start from random weights")
+    ] = (
         2,
         4,
         6,
         8,
     )
-    random_seeds: Annotated[int, arg(help="seeds of these")] = 16
-    random_time: Annotated[float, arg(help="N·t for which these are trained")] = 100.0
+    random_seeds: Annotated[int, Range(2, 10_000), arg(help="seeds of these")] = 16
+    random_time: Annotated[float, Range(1, 10**6), arg(help="N·t for which these are trained")] = 100.0
     device: Annotated[str, arg(help="where PyTorch computes: cpu or cuda")] = "cpu"
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if isinstance(value, tuple):
-                require(len(value) > 0, name, "at least one value", "none")
-                require(len(set(value)) == len(value), name, "different values", " ".join(map(str, value)))
-        require(min(self.depths) >= 1, "depths", "whole numbers from 1 up", min(self.depths))
-        require(min(self.random_depths) >= 2, "random_depths", "whole numbers from 2 up", min(self.random_depths))
+        super().__post_init__()
         require(len(self.modes) <= 5, "modes", "at most 5, which is what the network can hold", len(self.modes))
-        require(0 < self.start < min(self.modes) / 10, "start", "above 0 and below a tenth of every mode", self.start)
-        require(min(self.plateaus) > 0, "plateaus", "numbers above 0", min(self.plateaus))
-        require(max(self.plateaus) <= 0.1, "plateaus", "at most 0.1, a tenth of the mode's 1", max(self.plateaus))
-        require(self.seeds >= 2, "seeds", "whole numbers from 2 up", self.seeds)
-        require(self.random_seeds >= 2, "random_seeds", "whole numbers from 2 up", self.random_seeds)
-        require(self.random_time >= 1, "random_time", "a number from 1 up", self.random_time)
-        require(min(self.rates) > 0, "rates", "numbers above 0", min(self.rates))
+        require(self.start < min(self.modes) / 10, "start", "below a tenth of every mode", self.start)
         steepest = max(self.rates) * max(n * max(self.modes) ** (2 - 2 / n) for n in self.depths)
         require(
             steepest <= 1, "rates", "η N s^(2 − 2/N) ≤ 1 for every mode and depth (above 1 it overshoots)", steepest
@@ -79,6 +86,15 @@ QUICK = Options(
     random_seeds=12,
     random_time=25.0,
 )
+
+COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
+    "landscape": Cost(1.4, 40),
+    "conservation": Cost(1.5, 40),
+    "trajectory": Cost(1.5, 40),
+    "plateau": Cost(4, 40),
+    "random": Cost(6.7, 80),
+    "modes": Cost(7.2, 40),
+}
 
 
 def cells(options: Options) -> list[Cell]:

@@ -11,7 +11,9 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require, require_device
+from experiments.experiment import Analysis, Cell, Plot, Tables, require_device
+from experiments.options import Checked, Range, require
+from experiments.work import Cost
 
 NETWORKS = ("softmax regression", "last hidden layer", "two linear layers", "below a hidden layer")
 STRETCHED = (1.0, 0.5, 0.25)  # Wager's approximation is one for small weights: it is tried on smaller ones too
@@ -19,10 +21,12 @@ PATIENTS, LARGEST = 442, 14  # in the diabetes data; features of which all masks
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """Dropout: ridge regression and a geometric mean exactly, Wager's penalty nearly, less overfitting by measurement."""
 
-    keeps: Annotated[tuple[float, ...], arg(help="probabilities of keeping a unit in the networks that overfit")] = (
+    keeps: Annotated[
+        tuple[float, ...], Range(1e-6, 1), arg(help="probabilities of keeping a unit in the networks that overfit")
+    ] = (
         0.05,
         0.1,
         0.2,
@@ -31,12 +35,19 @@ class Options:
         0.8,
         1.0,
     )
-    wrong: Annotated[tuple[float, ...], arg(help="shares of their training labels that are wrong")] = (0.0, 0.2)
-    examples: Annotated[int, arg(help="digits that each of them is trained on")] = 200
-    width: Annotated[int, arg(help="units in their hidden layer")] = 128
-    steps: Annotated[int, arg(help="training steps of 50 digits each")] = 300
-    seeds: Annotated[int, arg(help="how many of them, counted from 0: each its own weights, digits and masks")] = 16
-    ridge_keeps: Annotated[tuple[float, ...], arg(help="probabilities of keeping a feature in linear regression")] = (
+    wrong: Annotated[tuple[float, ...], Range(0, 0.999), arg(help="shares of their training labels that are wrong")] = (
+        0.0,
+        0.2,
+    )
+    examples: Annotated[int, Range(50, 1000), arg(help="digits that each of them is trained on")] = 200
+    width: Annotated[int, Range(2, 4096), arg(help="units in their hidden layer")] = 128
+    steps: Annotated[int, Range(2, 100_000), arg(help="training steps of 50 digits each")] = 300
+    seeds: Annotated[
+        int, Range(2, 1000), arg(help="how many of them, counted from 0: each its own weights, digits and masks")
+    ] = 16
+    ridge_keeps: Annotated[
+        tuple[float, ...], Range(1e-6, 1), arg(help="probabilities of keeping a feature in linear regression")
+    ] = (
         0.1,
         0.2,
         0.35,
@@ -46,9 +57,13 @@ class Options:
         0.9,
         1.0,
     )
-    patients: Annotated[int, arg(help="diabetes patients of the linear regression, up to 442")] = PATIENTS
-    runs: Annotated[int, arg(help="linear regressions trained with masks that are drawn")] = 64
-    rates: Annotated[tuple[float, ...], arg(help="dropout rates δ at which logistic regression is penalized")] = (
+    patients: Annotated[int, Range(20, PATIENTS), arg(help="diabetes patients of the linear regression, up to 442")] = (
+        PATIENTS
+    )
+    runs: Annotated[int, Range(3, 10_000), arg(help="linear regressions trained with masks that are drawn")] = 64
+    rates: Annotated[
+        tuple[float, ...], Range(1e-6, 0.999), arg(help="dropout rates δ at which logistic regression is penalized")
+    ] = (
         0.05,
         0.1,
         0.2,
@@ -56,33 +71,18 @@ class Options:
         0.4,
         0.5,
     )
-    features: Annotated[int, arg(help="pixels n of the digits in the parts that go through all 2ⁿ masks")] = 10
-    images: Annotated[int, arg(help="digits in those parts")] = 100
+    features: Annotated[
+        int, Range(2, LARGEST), arg(help="pixels n of the digits in the parts that go through all 2ⁿ masks")
+    ] = 10
+    images: Annotated[int, Range(10, 300), arg(help="digits in those parts")] = 100
     device: Annotated[str, arg(help="where PyTorch computes: cpu or cuda")] = "cpu"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("keeps", "ridge_keeps"):
             values = getattr(self, name)
-            require(all(0 < keep <= 1 for keep in values), name, "probabilities above 0, up to 1", values)
             require(1.0 in values, name, "1.0 among them (no dropout, to compare with)", values)
-            require(len(set(values)) == len(values) > 1, name, "two or more different values", values)
-        require(all(0 <= share < 1 for share in self.wrong), "wrong", "shares from 0 up, below 1", self.wrong)
-        require(len(set(self.wrong)) == len(self.wrong) > 0, "wrong", "different values, at least one", self.wrong)
-        require(all(0 < rate < 1 for rate in self.rates), "rates", "values between 0 and 1", self.rates)
-        require(len(set(self.rates)) == len(self.rates) > 0, "rates", "different values, at least one", self.rates)
-        for name, low, high in (
-            ("examples", 50, 1000),
-            ("width", 2, 4096),
-            ("steps", 2, 100_000),
-            ("seeds", 2, 1000),
-            ("patients", 20, PATIENTS),
-            ("runs", 3, 10_000),
-            ("features", 2, LARGEST),
-            ("images", 10, 300),
-        ):
-            require(
-                low <= getattr(self, name) <= high, name, f"whole numbers from {low} to {high}", getattr(self, name)
-            )
+            require(len(values) > 1, name, "two or more different values", values)
         require_device(self.device, "float64")
 
 
@@ -99,6 +99,16 @@ QUICK = Options(
     features=6,
     images=30,
 )
+
+COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
+    "identity": Cost(0.7, 280),
+    "ridge": Cost(2, 40),
+    "sampled": Cost(2, 60),
+    "geometric": Cost(0.53, 220),
+    "penalty": Cost(0.32, 60),
+    "trajectory": Cost(1.6, 60),
+    "sweep": Cost(5.4, 190),
+}
 
 
 def cells(options: Options) -> list[Cell]:

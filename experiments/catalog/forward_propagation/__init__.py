@@ -7,41 +7,65 @@ loop over the examples, against the convention with an example a row; and what a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require
+from experiments.experiment import Analysis, Cell, Plot, Tables
+from experiments.options import Checked, Range, require
+from experiments.work import Cost
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """Shapes, products and columns."""
 
-    examples: Annotated[int, arg(help="n of the notes' 3×n")] = 6
-    inputs: Annotated[tuple[int, ...], arg(help="of a layer: terms of each sum")] = (1, 2, 5, 20, 100, 500)
-    trials: Annotated[int, arg(help="random shapes for each number of inputs, and for each width")] = 10
-    largest: Annotated[int, arg(help="most neurons and most examples of a random shape")] = 24
-    squares: Annotated[tuple[int, ...], arg(help="sizes n of a square W, transposed by mistake")] = (1, 2, 3, 5, 10, 30)
-    draws: Annotated[int, arg(help="random W for each of these sizes")] = 4000
-    widths: Annotated[tuple[int, ...], arg(help="most units a layer in the network by hand")] = (1, 3, 10, 40)
-    dtype: Annotated[str, arg(help="float64 or float32")] = "float64"
-    seed: Annotated[int, arg(help="of shapes and numbers")] = 0
+    examples: Annotated[int, Range(2, 10_000), arg(help="n of the notes' 3×n")] = 6
+    inputs: Annotated[tuple[int, ...], Range(1, 10**6), arg(help="of a layer: terms of each sum")] = (
+        1,
+        2,
+        5,
+        20,
+        100,
+        500,
+    )
+    trials: Annotated[
+        int, Range(2, 10_000), arg(help="random shapes for each number of inputs, and for each width")
+    ] = 10
+    largest: Annotated[int, Range(3, 1000), arg(help="most neurons and most examples of a random shape")] = 24
+    squares: Annotated[tuple[int, ...], Range(1, 1000), arg(help="sizes n of a square W, transposed by mistake")] = (
+        1,
+        2,
+        3,
+        5,
+        10,
+        30,
+    )
+    draws: Annotated[int, Range(100, 10**7), arg(help="random W for each of these sizes")] = 4000
+    widths: Annotated[tuple[int, ...], Range(1, 1000), arg(help="most units a layer in the network by hand")] = (
+        1,
+        3,
+        10,
+        40,
+    )
+    dtype: Annotated[Literal["float64", "float32"], arg(help="float64 or float32")] = "float64"
+    seed: Annotated[int, Range(0, 10**9), arg(help="of shapes and numbers")] = 0
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "squares", "widths"):
-            values = getattr(self, name)
-            require(len(values) > 0 and min(values) >= 1, name, "whole numbers from 1 up, at least one", values)
-            require(len(set(values)) == len(values), name, "each value once", values)
-        for name, least in {"examples": 2, "trials": 2, "largest": 3, "draws": 100, "seed": 0}.items():
-            require(getattr(self, name) >= least, name, f"a whole number from {least} up", getattr(self, name))
+        super().__post_init__()
         require(
             max(self.squares) >= 2, "squares", "at least one size above 1: a number is its own transpose", self.squares
         )
-        require(self.dtype in ("float64", "float32"), "dtype", "float64 or float32", self.dtype)
 
 
 QUICK = Options(inputs=(2, 20, 200), trials=4, largest=12, squares=(1, 3, 10), draws=1000, widths=(1, 10))
+
+COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
+    "notes": Cost(0.11, 11),
+    "products": Cost(1.5, 30, {"largest": 2}),
+    "squares": Cost(0.51, 140, {"n": 2}),
+    "network": Cost(0.42, 13, {"widest": 2}),
+}
 
 
 def cells(options: Options) -> list[Cell]:

@@ -11,32 +11,37 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require
+from experiments.experiment import Analysis, Cell, Plot, Tables
+from experiments.options import Checked, Range
+from experiments.work import Cost
 from scratch.errors import unknown
 
 FAMILIES = ("layers", "activations", "losses", "penalties", "networks")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """Four witnesses for every gradient."""
 
     families: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(FAMILIES))] = FAMILIES
-    trials: Annotated[int, arg(help="random shapes for each piece; random networks get five times as many")] = 12
-    largest: Annotated[int, arg(help="the widest layer; batches go up to twice that")] = 8
-    seed: Annotated[int, arg(help="of shapes and numbers")] = 0
+    trials: Annotated[
+        int, Range(1, 10**6), arg(help="random shapes for each piece; random networks get five times as many")
+    ] = 12
+    largest: Annotated[int, Range(2, 1000), arg(help="the widest layer; batches go up to twice that")] = 8
+    seed: Annotated[int, Range(0, 10**9), arg(help="of shapes and numbers")] = 0
 
     def __post_init__(self) -> None:
-        require(len(self.families) > 0, "families", "at least one value", "none")
+        super().__post_init__()
         for name in self.families:
             if name not in FAMILIES:
                 raise unknown("family", name, FAMILIES)
-        require(self.trials >= 1, "trials", "whole numbers from 1 up", self.trials)
-        require(self.largest >= 2, "largest", "whole numbers from 2 up", self.largest)
-        require(self.seed >= 0, "seed", "whole numbers from 0 up", self.seed)
 
 
 QUICK = Options(trials=2, largest=5)
+
+COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
+    "witnesses": Cost(7.7, 50, {"largest": 3}),
+}
 
 
 def cells(options: Options) -> list[Cell]:

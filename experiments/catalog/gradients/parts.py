@@ -257,7 +257,7 @@ def kinks(job: Job) -> str:
     """Where a piece that works on each number alone has kinks, searched on a grid: a loss against the target 0, a penalty's weight."""
     grid = np.arange(-24, 25)[None, :] / 8
     penalty = job.penalty
-    if penalty:
+    if penalty is not None:
         found = gradcheck.kinks(lambda points: penalty(({"W": points},)), grid)
     elif (
         job.network.size

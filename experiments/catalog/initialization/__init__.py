@@ -6,12 +6,14 @@ orthogonal ones, LSUV, a positive bias), and what it costs in training to begin 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require, require_device
+from experiments.experiment import Analysis, Cell, DataOptions, Plot, Tables, require_device
+from experiments.options import Range, require
+from experiments.work import Cost
 from scratch import activations
 from scratch.errors import unknown
 
@@ -21,45 +23,71 @@ WAIT = 4  # about what steps × s^(D−2) a network of D layers at scale s waits
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(DataOptions):
     """Initialization: how a start breaks symmetry, keeps signals alive or kills them, each against a prediction."""
 
-    data: Annotated[str, arg(help="digits, breast_cancer, wine, iris, or a FILE.npz or FILE.csv of your own")] = (
-        "digits"
-    )
     units: Annotated[
-        tuple[int, ...], arg(help="hidden units of networks whose weights start equal; the first are also moved apart")
+        tuple[int, ...],
+        Range(2, 1000),
+        arg(help="hidden units of networks whose weights start equal; the first are also moved apart"),
     ] = (8, 7)
-    powers: Annotated[tuple[int, ...], arg(help="k of the starts moved by 10^−k of themselves")] = (2, 4, 6, 8, 11)
-    breaking_steps: Annotated[int, arg(help="steps for which these are trained")] = 400
-    silent_seeds: Annotated[int, arg(help="narrow networks that are looked at for being dead for all of the data")] = 64
-    silent_steps: Annotated[int, arg(help="steps for which they are trained")] = 200
-    sizes: Annotated[tuple[int, ...], arg(help="n of the n × n layers whose singular values are taken")] = (
+    powers: Annotated[tuple[int, ...], Range(1, 15), arg(help="k of the starts moved by 10^−k of themselves")] = (
+        2,
+        4,
+        6,
+        8,
+        11,
+    )
+    breaking_steps: Annotated[int, Range(20, 10**6), arg(help="steps for which these are trained")] = 400
+    silent_seeds: Annotated[
+        int, Range(2, 10_000), arg(help="narrow networks that are looked at for being dead for all of the data")
+    ] = 64
+    silent_steps: Annotated[int, Range(4, 10**6), arg(help="steps for which they are trained")] = 200
+    sizes: Annotated[
+        tuple[int, ...], Range(2, 5000), arg(help="n of the n × n layers whose singular values are taken")
+    ] = (
         25,
         50,
         100,
         200,
         400,
     )
-    seeds: Annotated[int, arg(help="seeds of the largest of these, and of the networks that are trained")] = 6
-    product_widths: Annotated[tuple[int, ...], arg(help="widths of the products of matrices")] = (2, 4, 16)
-    draws: Annotated[int, arg(help="random networks of which means are taken")] = 1000
+    seeds: Annotated[
+        int, Range(2, 10_000), arg(help="seeds of the largest of these, and of the networks that are trained")
+    ] = 6
+    product_widths: Annotated[tuple[int, ...], Range(2, 1000), arg(help="widths of the products of matrices")] = (
+        2,
+        4,
+        16,
+    )
+    draws: Annotated[int, Range(100, 10**7), arg(help="random networks of which means are taken")] = 1000
     activations: Annotated[
         tuple[str, ...], arg(help="of the networks given unit variance, any of: " + ", ".join(activations.by_name()))
     ] = ("relu", "leakyrelu", "elu", "selu", "gelu", "tanh", "sigmoid")
-    width: Annotated[int, arg(help="units in each hidden layer of those")] = 128
-    dead_widths: Annotated[tuple[int, ...], arg(help="widths of the networks that may be born dead")] = (1, 2, 3, 4)
-    dead_draws: Annotated[int, arg(help="networks of each of these widths")] = 10_000
-    biases: Annotated[tuple[float, ...], arg(help="b ≥ 0 of all units, to keep them from it")] = (0.0, 0.1, 0.3, 1.0)
-    raw_rates: Annotated[tuple[float, ...], arg(help="learning rates tried on inputs that are not standardised")] = (
+    width: Annotated[int, Range(2, 4096), arg(help="units in each hidden layer of those")] = 128
+    dead_widths: Annotated[
+        tuple[int, ...], Range(1, 1000), arg(help="widths of the networks that may be born dead")
+    ] = (1, 2, 3, 4)
+    dead_draws: Annotated[int, Range(100, 10**8), arg(help="networks of each of these widths")] = 10_000
+    biases: Annotated[tuple[float, ...], Range(0, 1000), arg(help="b ≥ 0 of all units, to keep them from it")] = (
+        0.0,
+        0.1,
+        0.3,
+        1.0,
+    )
+    raw_rates: Annotated[
+        tuple[float, ...], Range(1e-6, 1000), arg(help="learning rates tried on inputs that are not standardised")
+    ] = (
         0.003,
         0.01,
         0.03,
         0.1,
     )
-    raw_seeds: Annotated[int, arg(help="seeds of these networks")] = 16
-    raw_steps: Annotated[int, arg(help="steps for which these networks are trained")] = 60
-    scales: Annotated[tuple[float, ...], arg(help="factors on He's weights; 1 must be among them")] = (
+    raw_seeds: Annotated[int, Range(2, 10_000), arg(help="seeds of these networks")] = 16
+    raw_steps: Annotated[int, Range(16, 10**6), arg(help="steps for which these networks are trained")] = 60
+    scales: Annotated[
+        tuple[float, ...], Range(1e-6, 1e6), arg(help="factors on He's weights; 1 must be among them")
+    ] = (
         0.0625,
         0.125,
         0.25,
@@ -69,34 +97,27 @@ class Options:
         4.0,
         8.0,
     )
-    scale_depths: Annotated[tuple[int, ...], arg(help="weight layers of the networks so scaled")] = (2, 4, 8)
-    scale_steps: Annotated[int, arg(help="steps for which they are trained")] = 200
-    wait_depths: Annotated[tuple[int, ...], arg(help="weight layers of the networks whose wait is measured")] = (3, 4)
-    wait_steps: Annotated[int, arg(help="steps for which they are trained; the smallest scale is chosen by it")] = 400
+    scale_depths: Annotated[tuple[int, ...], Range(1, 100), arg(help="weight layers of the networks so scaled")] = (
+        2,
+        4,
+        8,
+    )
+    scale_steps: Annotated[int, Range(1, 10**6), arg(help="steps for which they are trained")] = 200
+    wait_depths: Annotated[
+        tuple[int, ...], Range(3, 100), arg(help="weight layers of the networks whose wait is measured")
+    ] = (3, 4)
+    wait_steps: Annotated[
+        int, Range(100, 10**6), arg(help="steps for which they are trained; the smallest scale is chosen by it")
+    ] = 400
     device: Annotated[str, arg(help="where PyTorch computes: cpu or cuda")] = "cpu"
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if isinstance(value, tuple):
-                require(len(value) > 0, name, "at least one value", "none")
-                require(len(set(value)) == len(value), name, "different values", " ".join(map(str, value)))
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            for number in value if isinstance(value, tuple) else (value,):
-                require(number >= least, name, f"numbers from {least} up", number)
-        require(min(self.raw_rates) > 0, "raw_rates", "numbers above 0", min(self.raw_rates))
-        require(min(self.scales) > 0, "scales", "numbers above 0", min(self.scales))
-        require(1.0 in self.scales, "scales", "1, He's own scale, among them", " ".join(map(str, self.scales)))
+        super().__post_init__()
+        require(1.0 in self.scales, "scales", "1, He's own scale, among them", self.scales)
         for name in self.activations:
             if name not in activations.by_name():
                 raise unknown("activation", name, activations.by_name())
 
-
-LEAST = {
-    "units": 2, "powers": 1, "breaking_steps": 20, "silent_seeds": 2, "sizes": 2, "seeds": 2, "product_widths": 2,
-    "draws": 100, "width": 2, "dead_widths": 1, "dead_draws": 100, "biases": 0, "raw_steps": 16, "raw_seeds": 2, "scale_depths": 1,
-    "scale_steps": 1, "wait_depths": 3, "silent_steps": 4, "wait_steps": 100,
-}  # fmt: skip
 
 QUICK = Options(
     units=(8,),
@@ -123,16 +144,29 @@ QUICK = Options(
     wait_steps=220,
 )
 
+COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
+    "dead sets": Cost(0.26, 100),
+    "biased": Cost(0.16, 25),
+    "products": Cost(0.33, 70),
+    "readings": Cost(1.5, 420),
+    "singular values": Cost(1.3, 160, {"n": 3}),
+    "unit variance": Cost(0.88, 340),
+    "silenced": Cost(3.1, 120),
+    "waits": Cost(3, 60),
+    "not standardised": Cost(3.6, 260),
+    "symmetry": Cost(2.2, 50),
+    "scales": Cost(6.2, 180),
+}
+
 
 def cells(options: Options) -> list[Cell]:
     """The short ones first: whoever runs them in parallel begins from the end."""
     from experiments.catalog.initialization.laws import deepest
-    from experiments.data import load
 
-    load(options.data)
+    options.dataset()
     require_device(options.device, "float64")
     where = {"device": options.device}
-    data = where | {"data": options.data}
+    data = where | {"data": options.source}
     found = [
         Cell("dead sets", where | {"width": n, "depth": 10, "draws": options.dead_draws}) for n in options.dead_widths
     ]

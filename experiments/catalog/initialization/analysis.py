@@ -74,7 +74,7 @@ def analyse(tables: Tables, options: Options) -> Analysis:
 def symmetry(table: pd.DataFrame, options: Options) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Differences between units beside the linearised growth; and the steps until symmetry is broken, for each 10^−k."""
     growth, breaking = [table.assign(predicted=0.0)[:0]], [pd.DataFrame(columns=BREAKING)]
-    batch, classes = first_digits(options.data, 100)
+    batch, classes = first_digits(options.source, 100)
     for units, group in table.groupby("units", sort=False):
         into, out = (parts.CONSTANT * a for a in parts.symmetry_noise(units, len(batch.x), classes))
         sizes, shares = laws.tangent(into, out, parts.CONSTANT, batch.x, batch.y, parts.RATE, options.breaking_steps)
@@ -107,7 +107,7 @@ def passings(table: pd.DataFrame, sizes: Array, shares: Array, unit: float) -> p
 
 def silenced(table: pd.DataFrame, options: Options) -> pd.DataFrame:
     """With the loss that a lone output bias reaches."""
-    batch, classes = first_digits(options.data, 80)
+    batch, classes = first_digits(options.source, 80)
     alone = laws.bias_alone(batch.y, classes, parts.NARROW_RATE, options.silent_steps)
     return table.assign(predicted=alone[table.step.to_numpy(int)])
 

@@ -37,7 +37,7 @@ def gains(table: pd.DataFrame, options: Options) -> pd.DataFrame:
 
 
 def gain(activation: str, options: Options) -> float:
-    law = laws.gains(activations.by_name()[activation](), learning.data_sizes(options.data), learning.DEPTH)
+    law = laws.gains(activations.by_name()[activation](), learning.data_sizes(options.source), learning.DEPTH)
     return float(np.log(law).mean())
 
 

@@ -6,32 +6,40 @@ of guessing, and what squared error does to a unit that begins surely wrong.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require, require_device
+from experiments.experiment import Analysis, Cell, Plot, Tables, require_device
+from experiments.options import Checked, Range
+from experiments.work import Cost
 
 DATA = {"breast_cancer": 1, "digits": 2}  # two classes and ten; how many times fewer seeds: the effect is large
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """The notes' losses: identities, rounding, the loss of guessing, and what is learned from a wrong start."""
 
-    trials: Annotated[int, arg(help="random batches on which identities are tested")] = 100
-    draws: Annotated[int, arg(help="random logits from which the rounding of the naive formula is measured")] = 4000
+    trials: Annotated[int, Range(2, 10**6), arg(help="random batches on which identities are tested")] = 100
+    draws: Annotated[
+        int, Range(100, 10**8), arg(help="random logits from which the rounding of the naive formula is measured")
+    ] = 4000
     scales: Annotated[
-        tuple[float, ...], arg(help="scales of random weights at which the learning signal is measured")
+        tuple[float, ...],
+        Range(1e-6, 100),
+        arg(help="scales of random weights at which the learning signal is measured"),
     ] = (
         0.5,
         2.0,
         8.0,
         32.0,
     )
-    starts: Annotated[int, arg(help="random starts at each of those scales")] = 400
-    wrong: Annotated[tuple[float, ...], arg(help="how far on the wrong side a single unit starts: −z")] = (
+    starts: Annotated[int, Range(10, 10**6), arg(help="random starts at each of those scales")] = 400
+    wrong: Annotated[
+        tuple[float, ...], Range(1e-6, 8), arg(help="how far on the wrong side a single unit starts: −z")
+    ] = (
         1,
         2,
         3,
@@ -39,28 +47,29 @@ class Options:
         5,
         6,
     )
-    rate: Annotated[float, arg(help="learning rate of that unit: small, for gradient flow")] = 0.2
-    seeds: Annotated[int, arg(help="trained networks of each kind")] = 20
-    steps: Annotated[int, arg(help="steps of their training")] = 150
-    saturation: Annotated[float, arg(help="by how much their output weights are larger in the saturated start")] = 30.0
+    rate: Annotated[float, Range(1e-6, 0.5), arg(help="learning rate of that unit: small, for gradient flow")] = 0.2
+    seeds: Annotated[int, Range(2, 10_000), arg(help="trained networks of each kind")] = 20
+    steps: Annotated[int, Range(1, 10**6), arg(help="steps of their training")] = 150
+    saturation: Annotated[
+        float, Range(1, 1000), arg(help="by how much their output weights are larger in the saturated start")
+    ] = 30.0
     device: Annotated[str, arg(help="where PyTorch computes: cpu, cuda or mps")] = "cpu"
-
-    def __post_init__(self) -> None:
-        for name, least in {"trials": 2, "draws": 100, "starts": 10, "seeds": 2, "steps": 1}.items():
-            require(getattr(self, name) >= least, name, f"whole numbers from {least} up", getattr(self, name))
-        for name, value in asdict(self).items():
-            if isinstance(value, tuple):
-                require(len(value) > 0, name, "at least one value", "none")
-                require(len(set(value)) == len(value), name, "different values", " ".join(map(str, value)))
-        require(all(0 < scale <= 100 for scale in self.scales), "scales", "numbers above 0, up to 100", self.scales)
-        require(
-            all(0 < s <= 8 for s in self.wrong), "wrong", "numbers above 0, up to 8: the time grows as e^s", self.wrong
-        )
-        require(0 < self.rate <= 0.5, "rate", "a number above 0, up to 0.5", self.rate)
-        require(1 <= self.saturation <= 1e3, "saturation", "a number from 1 to 1000", self.saturation)
 
 
 QUICK = Options(trials=20, draws=500, scales=(0.5, 8.0), starts=200, wrong=(1, 3), seeds=20, steps=20)
+
+COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
+    "definitions": Cost(0.54, 16),
+    "one-hot": Cost(0.09, 8),
+    "entropy": Cost(0.06, 5),
+    "guessing": Cost(0.12, 17),
+    "signal": Cost(0.07, 11),
+    "shift": Cost(0.09, 9),
+    "stability": Cost(0.68, 7),
+    "random starts": Cost(0.28, 40),
+    "escape": Cost(2, 50, {"rate": -1}),
+    "training": Cost(3.5, 180),
+}
 
 
 def cells(options: Options) -> list[Cell]:

@@ -6,13 +6,15 @@ underflow; updates too small for the weights. TF32, fp16 and bf16 are emulated o
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require, require_device
+from experiments.experiment import Analysis, Cell, Plot, Tables, require_device
+from experiments.options import Checked, Range
+from experiments.work import Cost
 
 FORMATS = ("float64", "float32", "tf32", "fp16", "bf16")
 WAYS = ("float32", "tf32", "fp16", "bf16", "bf16 weights", "bf16 weights, at random")
@@ -21,33 +23,35 @@ LONGEST = 10_000  # terms of a sum in a short format: every step is a step of Py
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """Precision: rounding errors of sums, of deep networks layer by layer, and in training, in five formats."""
 
-    draws: Annotated[int, arg(help="random float32 numbers that are rounded to every short format")] = 200_000
-    lengths: Annotated[tuple[int, ...], arg(help="terms of the dot products")] = (100, 1000, 10_000, 100_000)
-    trials: Annotated[int, arg(help="dot products of each kind; fewer of the long ones")] = 400
-    growth: Annotated[int, arg(help="terms of the bf16 sums that stand still after about 1400")] = 4000
-    depth: Annotated[int, arg(help="hidden layers of the networks whose errors are followed")] = 20
-    width: Annotated[int, arg(help="units in each hidden layer")] = 48
-    seeds: Annotated[int, arg(help="networks of each kind")] = 12
-    shadows: Annotated[int, arg(help="networks with random errors, for each, that make the prediction")] = 8
-    fading: Annotated[int, arg(help="hidden layers of the networks whose gradients underflow")] = 12
-    steps: Annotated[int, arg(help="steps of training")] = 400
-    rate: Annotated[float, arg(help="its learning rate; the smaller, the more updates bf16 weights do not feel")] = 0.02
+    draws: Annotated[
+        int, Range(1000, 10**8), arg(help="random float32 numbers that are rounded to every short format")
+    ] = 200_000
+    lengths: Annotated[tuple[int, ...], Range(2, 10**6), arg(help="terms of the dot products")] = (
+        100,
+        1000,
+        10_000,
+        100_000,
+    )
+    trials: Annotated[int, Range(50, 10**6), arg(help="dot products of each kind; fewer of the long ones")] = 400
+    growth: Annotated[int, Range(2500, 10**6), arg(help="terms of the bf16 sums that stand still after about 1400")] = (
+        4000
+    )
+    # deeper, the worst case overflows
+    depth: Annotated[int, Range(2, 100), arg(help="hidden layers of the networks whose errors are followed")] = 20
+    width: Annotated[int, Range(2, 4096), arg(help="units in each hidden layer")] = 48
+    seeds: Annotated[int, Range(3, 1000), arg(help="networks of each kind")] = 12
+    shadows: Annotated[
+        int, Range(1, 1000), arg(help="networks with random errors, for each, that make the prediction")
+    ] = 8
+    fading: Annotated[int, Range(2, 100), arg(help="hidden layers of the networks whose gradients underflow")] = 12
+    steps: Annotated[int, Range(15, 10**6), arg(help="steps of training")] = 400
+    rate: Annotated[
+        float, Range(1e-6, 1), arg(help="its learning rate; the smaller, the more updates bf16 weights do not feel")
+    ] = 0.02
     device: Annotated[str, arg(help="where PyTorch computes: cpu, or cuda with TF32 in its tensor cores")] = "cpu"
-
-    def __post_init__(self) -> None:
-        least = {"draws": 1000, "trials": 50, "growth": 2500, "depth": 2, "width": 2, "seeds": 3, "shadows": 1, "fading": 2,
-                 "steps": 15}  # fmt: skip
-        for name, value in asdict(self).items():
-            if name in least:
-                require(value >= least[name], name, f"whole numbers from {least[name]} up", value)
-        require(len(self.lengths) > 0, "lengths", "at least one value", "none")
-        require(len(set(self.lengths)) == len(self.lengths), "lengths", "different values", self.lengths)
-        require(all(2 <= n <= 10**6 for n in self.lengths), "lengths", "whole numbers from 2 to 1000000", self.lengths)
-        require(self.depth <= 100, "depth", "at most 100 layers: the worst case overflows", self.depth)
-        require(0 < self.rate <= 1, "rate", "a number above 0, up to 1", self.rate)
 
 
 QUICK = Options(
@@ -62,6 +66,15 @@ QUICK = Options(
     fading=9,
     steps=30,
 )
+
+COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
+    "casts": Cost(0.35, 35),
+    "underflow": Cost(1.5, 60),
+    "stagnation": Cost(0.58, 130),
+    "dots": Cost(3.5, 210),
+    "learning": Cost(4.2, 100),
+    "depth": Cost(4.5, 160),
+}
 
 
 def cells(options: Options) -> list[Cell]:

@@ -56,7 +56,7 @@ def underflow(*, depth: int, width: int, seeds: int, shadows: int, device: str) 
     truth = signals(*seen(made.job(FLOAT64)))
     for name, given in LOSSES.items():
         to = FORMATS[name.split(",")[0]]
-        scale = given or scale_for(truth["gradient"], to)
+        scale = scale_for(truth["gradient"], to) if given is None else given
         loss = Scaled(scale=scale)
         lifted = {key: [a if key == "activation" else a * scale for a in arrays] for key, arrays in truth.items()}
         job, expected = made.job(to, loss), model(made, to, lifted, shadows, scale).query("signal == 'gradient'")

@@ -7,13 +7,14 @@ connections. And the opposite: gradients that explode, with clipping; and inputs
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from experiments.experiment import require
+from experiments.experiment import DataOptions
+from experiments.options import Range
 from scratch import activations, initializers
 from scratch.errors import unknown
 
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEARNED = 0.9  # of guessing's loss
-LEAST = {"width": 5, "draws": 1000, "seeds": 2, "train_seeds": 2, "race_seeds": 2, "repair_seeds": 2}
+
+
 @dataclass(frozen=True)
-class Options:
+class Options(DataOptions):
     """Vanishing gradients: from the product of weights to networks that do not train and what repairs them, with the theory."""
 
-    data: Annotated[str, arg(help="digits, breast_cancer, wine, iris, or a FILE.npz or FILE.csv of your own")] = (
-        "digits"
-    )
-    depths: Annotated[tuple[int, ...], arg(help="hidden layers of the networks whose signals are measured")] = (
+    depths: Annotated[
+        tuple[int, ...], Range(1, 1000), arg(help="hidden layers of the networks whose signals are measured")
+    ] = (
         2,
         5,
         10,
@@ -49,38 +50,41 @@ class Options:
         "he",
         "notes",
     )
-    width: Annotated[int, arg(help="units in each hidden layer of those networks")] = 128
-    wide: Annotated[int, arg(help="units of the wide tanh networks whose depth scale is measured")] = 300
-    seeds: Annotated[int, arg(help="how many seeds, counted from 0")] = 10
+    width: Annotated[int, Range(5, 4096), arg(help="units in each hidden layer of those networks")] = 128
+    wide: Annotated[
+        int, Range(1, 10_000), arg(help="units of the wide tanh networks whose depth scale is measured")
+    ] = 300
+    seeds: Annotated[int, Range(2, 10_000), arg(help="how many seeds, counted from 0")] = 10
     draws: Annotated[
-        int, arg(help="random products of which the exact laws are taken; small networks in proportion")
+        int,
+        Range(1000, 10**8),
+        arg(help="random products of which the exact laws are taken; small networks in proportion"),
     ] = 20_000
-    train_depths: Annotated[tuple[int, ...], arg(help="layers of the networks that are trained")] = (5, 10, 30)
-    train_steps: Annotated[int, arg(help="steps for which every combination is trained")] = 40
-    race_depths: Annotated[tuple[int, ...], arg(help="layers at which He is raced against Xavier, ReLU")] = (22, 30)
-    race_steps: Annotated[int, arg(help="steps of that race")] = 450
-    train_width: Annotated[int, arg(help="units in each hidden layer of the trained networks")] = 64
-    train_seeds: Annotated[int, arg(help="seeds of the trained networks")] = 2
-    race_seeds: Annotated[int, arg(help="seeds of the race")] = 3
-    repair_steps: Annotated[int, arg(help="steps for which repaired networks of the largest --train-depths train")] = (
-        100
+    train_depths: Annotated[tuple[int, ...], Range(1, 1000), arg(help="layers of the networks that are trained")] = (
+        5,
+        10,
+        30,
     )
-    repair_seeds: Annotated[int, arg(help="seeds of the repaired networks that train")] = 5
-    repair_width: Annotated[int, arg(help="units in each of their hidden layers")] = 32
+    train_steps: Annotated[int, Range(1, 10**6), arg(help="steps for which every combination is trained")] = 40
+    race_depths: Annotated[
+        tuple[int, ...], Range(1, 1000), arg(help="layers at which He is raced against Xavier, ReLU")
+    ] = (22, 30)
+    race_steps: Annotated[int, Range(1, 10**6), arg(help="steps of that race")] = 450
+    train_width: Annotated[int, Range(1, 4096), arg(help="units in each hidden layer of the trained networks")] = 64
+    train_seeds: Annotated[int, Range(2, 1000), arg(help="seeds of the trained networks")] = 2
+    race_seeds: Annotated[int, Range(2, 1000), arg(help="seeds of the race")] = 3
+    repair_steps: Annotated[
+        int, Range(1, 10**6), arg(help="steps for which repaired networks of the largest --train-depths train")
+    ] = 100
+    repair_seeds: Annotated[int, Range(2, 1000), arg(help="seeds of the repaired networks that train")] = 5
+    repair_width: Annotated[int, Range(1, 4096), arg(help="units in each of their hidden layers")] = 32
     device: Annotated[str, arg(help="where PyTorch computes: cpu, cuda or mps")] = "cpu"
     dtype: Annotated[
         Literal["float64", "float32"], arg(help="float64 to compare, float32 to see rounding and underflow")
     ] = "float64"
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if isinstance(value, tuple):
-                require(len(value) > 0, name, "at least one value", "none")
-                require(len(set(value)) == len(value), name, "different values", " ".join(map(str, value)))
-            for number in value if isinstance(value, tuple) else (value,):
-                if isinstance(number, int):
-                    least = LEAST.get(name, 1)
-                    require(number >= least, name, f"whole numbers from {least} up", number)
+        super().__post_init__()
         for known, chosen, kind in (
             (activations.by_name(), self.activations, "activation"),
             (initializers.by_name(), self.inits, "init scheme"),
@@ -107,8 +111,19 @@ QUICK = Options(
     repair_width=24,
 )
 
-
-PAGES = ("wide", "products", "born_dead", "depth_scale", "lookalike", "repairs", "who_learns", "exploding", "training", "race", "together")
+PAGES = (
+    "wide",
+    "products",
+    "born_dead",
+    "depth_scale",
+    "lookalike",
+    "repairs",
+    "who_learns",
+    "exploding",
+    "training",
+    "race",
+    "together",
+)
 NEXT_STEPS = (
     "`--depths 50 100 --activations tanh --inits lecun orthogonal`: at the edge of chaos signals travel a long way.",
     "`--width 30`: the finite-width terms grow, and the wide-network theory begins to miss.",

@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 
 from experiments.catalog.vanishing_gradient.shared import exact_job, hidden, moments
 from experiments.figures import facets
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from scratch import activations, initializers
 from scratch.contract import Snapshot
 from scratch.layers import Array
 from scratch.network import Network
 
 
-@cells(lambda options: [{"width": n, "depth": depth} for n, depth in ((2, 3), (3, 5), (5, 20))])
+@cells(lambda options: [{"width": n, "depth": depth} for n, depth in ((2, 3), (3, 5), (5, 20))], cost=Cost(1.2, 560))
 def dead(lab: Lab, width: int, depth: int, draws: int, dtype: str) -> pd.DataFrame:
     """The share of ReLU networks, He, whose last hidden layer gives out nothing but zeros for one input."""
     job = exact_job(Network(hidden(activations.ReLU(), width, depth), width), draws, dtype, initializers.he)

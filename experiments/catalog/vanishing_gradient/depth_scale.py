@@ -11,8 +11,15 @@ import numpy as np
 import pandas as pd
 
 from experiments import probes, theory
-from experiments.catalog.vanishing_gradient.shared import FINITE_WIDTH, MEAN_FIELD, first_examples, gaussian, hidden, moments
-from experiments.lab import Claim, Lab, cells, claims, compare, table
+from experiments.catalog.vanishing_gradient.shared import (
+    FINITE_WIDTH,
+    MEAN_FIELD,
+    first_examples,
+    gaussian,
+    hidden,
+    moments,
+)
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, table
 from experiments.randomness import generator, stack
 from scratch import activations
 from scratch.contract import Batch, Job, Snapshot
@@ -23,11 +30,12 @@ from scratch.network import Network
 DEPTH, SIGMA_B2 = 20, 0.05  # layers; variance of the biases, as in Schoenholz 2017
 
 
-@cells(lambda options: [{"sigma_w2": 1.3}, {"sigma_w2": 2.5}])
+@cells(lambda options: [{"sigma_w2": 1.3}, {"sigma_w2": 2.5}], cost=Cost(1.2, 550))
 def tanh_slopes(lab: Lab, sigma_w2: float, wide: int, seeds: int, data: str, dtype: str) -> pd.DataFrame:
     """Slope per layer of log ‖∂J/∂z‖² in a wide tanh network whose signal starts at its fixed point q*."""
     q, _ = theory.fixed_point(activations.Tanh(), sigma_w2, SIGMA_B2)
     batch = first_examples(data, dtype)
+    batch = batch.columns(np.flatnonzero(batch.x.any(axis=0)))  # what lies at the mean has no length to be scaled
     to_fixed_point = np.sqrt((q - SIGMA_B2) / sigma_w2 / (batch.x**2).mean(0))  # scales each example
     x = (batch.x * to_fixed_point).astype(dtype)
     upstream = generator(0, "upstream").standard_normal((wide, x.shape[1])).astype(dtype)

@@ -29,7 +29,7 @@ from experiments.catalog.vanishing_gradient.shared import (
 from experiments.data import load
 from experiments.experiment import backends
 from experiments.figures import facets, key, panels, runs
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, over_seeds, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.randomness import generator, stack
 from scratch import activations
 from scratch.contract import Batch, Job, Snapshot
@@ -47,7 +47,7 @@ WILD, TAMED = f"{FACTOR:g} × he", f"{FACTOR:g} × he, clipped"
 # --- before training -------------------------------------------------------------------------------------------------------
 
 
-@cells()
+@cells(cost=Cost(2.6, 660))
 def explosions(lab: Lab, depths: tuple[int, ...], width: int, seeds: int, dtype: str) -> pd.DataFrame:
     """ReLU networks with so many times He's variance: log ‖∂J/∂z_first‖²/‖∂J/∂z_last‖², and the same draws against He's own.
 
@@ -131,7 +131,7 @@ def exploding(exploded: pd.DataFrame) -> Figure:
 # --- training --------------------------------------------------------------------------------------------------------------
 
 
-@cells(makes=("clipping_runs", "first_steps"))
+@cells(makes=("clipping_runs", "first_steps"), cost=Cost(7.5, 140))
 def clipping_runs(
     lab: Lab, repair_width: int, repair_steps: int, seeds: int, data: str, dtype: str
 ) -> dict[str, pd.DataFrame]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from experiments.catalog.vanishing_gradient.repair_laws import correlations
 from experiments.catalog.vanishing_gradient.shared import FINITE_WIDTH, hidden, moments
 from experiments.figures import COLOURS, key, panels, series
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.randomness import generator, stack
 from scratch import activations, initializers
 from scratch.contract import Batch, Job, Snapshot
@@ -26,7 +26,7 @@ STARTS = (-0.9, 0.0, 0.9)  # correlations of the inputs that are followed throug
 LAYERS = 20
 
 
-@cells()
+@cells(cost=Cost(0.82, 450))
 def alike(lab: Lab, width: int, seeds: int, dtype: str) -> pd.DataFrame:
     """Correlation of two inputs' outputs after each of twenty ReLU layers, He, for inputs that correlate by ``STARTS``."""
     network, start = Network(hidden(activations.ReLU(), width, LAYERS), width), np.array(STARTS)

@@ -16,13 +16,17 @@ from experiments import theory
 from experiments.agreement import unit_roundoff
 from experiments.catalog.vanishing_gradient.shared import EXACT, exact_job, growth, hidden, moments
 from experiments.figures import panels, series
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from scratch import activations, initializers
 from scratch.contract import Job, Snapshot
 from scratch.layers import Array, Dense
 from scratch.network import Network
 
-FACTORS, LAYERS, WIDTH = 20, 50, 10  # of the products; of the linear networks, and their width and that of the ReLU ones
+FACTORS, LAYERS, WIDTH = (
+    20,
+    50,
+    10,
+)  # of the products; of the linear networks, and their width and that of the ReLU ones
 TITLES = {"product": "y = w1 w2 … wn x", "linear": "deep linear, width 10", "narrow": "ReLU, width 10, He"}
 
 
@@ -34,7 +38,7 @@ def both_ways(job: Job, factor: float = 1.0) -> Callable[[Snapshot], dict[str, l
     }
 
 
-@cells()
+@cells(cost=Cost(0.24, 30))
 def product(lab: Lab, draws: int, dtype: str) -> pd.DataFrame:
     """y = w1 w2 … wn x, w ~ N(0, 1), as a network of width 1: log|y/x| and log|∂y/∂x| at every depth."""
     network = Network(tuple(Dense(1, bias=False) for _ in range(FACTORS)), 1)
@@ -42,7 +46,7 @@ def product(lab: Lab, draws: int, dtype: str) -> pd.DataFrame:
     return moments(lab.look(job, "N(0, 1)"), both_ways(job, 0.5), weights="N(0, 1)")
 
 
-@cells(lambda options: [{"init": "lecun"}, {"init": "orthogonal"}])
+@cells(lambda options: [{"init": "lecun"}, {"init": "orthogonal"}], cost=Cost(0.93, 350))
 def linear(lab: Lab, init: str, draws: int, dtype: str) -> pd.DataFrame:
     """Fifty linear layers of width 10."""
     network = Network(tuple(Dense(WIDTH, bias=False) for _ in range(LAYERS)), WIDTH)
@@ -50,7 +54,7 @@ def linear(lab: Lab, init: str, draws: int, dtype: str) -> pd.DataFrame:
     return moments(lab.look(job, init), both_ways(job), weights=init)
 
 
-@cells()
+@cells(cost=Cost(0.42, 220))
 def narrow(lab: Lab, draws: int, dtype: str) -> pd.DataFrame:
     """Ten ReLU layers of width 10, He: log ‖h_L‖²/‖h₀‖² of the networks that are alive. Forward only: there the law is exact."""
     job = exact_job(Network(hidden(activations.ReLU(), WIDTH, 10), WIDTH), draws // 4, dtype, initializers.he)
@@ -151,7 +155,9 @@ def of_products(products: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("A product of many factors")
-def random_products(product: pd.DataFrame, linear: pd.DataFrame, narrow: pd.DataFrame, products: pd.DataFrame) -> Figure:
+def random_products(
+    product: pd.DataFrame, linear: pd.DataFrame, narrow: pd.DataFrame, products: pd.DataFrame
+) -> Figure:
     """Left: log|w1 w2 … wn x| and its gradient for standard normal weights; middle: log(‖h_L‖²/‖h₀‖²) of deep linear
     networks of width 10; right: the same for narrow ReLU networks with He's weights. Points are means over the draws,
     lines the exact laws. The schemes of the middle and the right keep the mean square, yet the typical signal shrinks.

@@ -23,7 +23,7 @@ from experiments.catalog.vanishing_gradient.shared import (
     moments,
 )
 from experiments.figures import key, panels, runs
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, over_seeds, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.randomness import generator, stack
 from scratch import activations, initializers
 from scratch.contract import Batch, Job, Snapshot
@@ -37,7 +37,7 @@ STALLS = 30  # layers from which Xavier's scheme is expected to stall with ReLU;
 SCHEMES = ("xavier", "he")
 
 
-@cells()
+@cells(cost=Cost(0.58, 150))
 def ratio(lab: Lab, seeds: int, data: str, dtype: str) -> pd.DataFrame:
     """‖∂J/∂W₁‖ under He over that under Xavier, from the same draws and a fixed gradient at the output."""
     batch = first_examples(data, dtype)
@@ -72,7 +72,7 @@ def exactly(ratio: pd.DataFrame, dtype: str) -> Iterator[Claim]:
     )  # fmt: skip
 
 
-@cells(lambda options: [{"depth": depth} for depth in sorted(options.race_depths)])
+@cells(lambda options: [{"depth": depth} for depth in sorted(options.race_depths)], cost=Cost(19, 190))
 def race_runs(
     lab: Lab, depth: int, train_width: int, race_steps: int, race_seeds: int, data: str, dtype: str
 ) -> pd.DataFrame:
@@ -158,7 +158,9 @@ def sooner(depth: int, starts: pd.DataFrame, condition: str) -> Claim:
     all_started = paired.seeds == logs.groupby("backend").size().to_numpy()  # one that never did makes the claim fail
     if not all_started.all():
         condition += ": not every network began to learn"
-    paired = paired.assign(control_measured=-paired.measured, measured=paired.measured.where(all_started), predicted=0.0)
+    paired = paired.assign(
+        control_measured=-paired.measured, measured=paired.measured.where(all_started), predicted=0.0
+    )
     return Claim(
         name=f"He sooner at {depth}",
         statement=f"ReLU, {depth} layers: both schemes learn, He sooner. The log of Xavier's start over He's is above 0.",

@@ -15,7 +15,7 @@ from experiments import probes, theory
 from experiments.catalog.vanishing_gradient import repair_laws
 from experiments.catalog.vanishing_gradient.shared import EXAMPLES, FINITE_WIDTH, hidden
 from experiments.figures import key, panels, series
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, over_seeds, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.randomness import generator, stack
 from scratch import activations, initializers
 from scratch.contract import Batch, Job, Snapshot
@@ -68,7 +68,8 @@ def of_init(kind: str, activation: str, init: str, depth: int, batch: int) -> tu
         {"kind": kind, "activation": activation, "depth": max(options.depths)}
         for activation in options.activations
         for kind in REPAIRS
-    ]
+    ],
+    cost=Cost(1.5, 660),
 )
 def repaired_stacks(
     lab: Lab, kind: str, activation: str, depth: int, width: int, seeds: int, dtype: str

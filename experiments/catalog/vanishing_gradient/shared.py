@@ -12,7 +12,7 @@ from experiments import probes
 from experiments.data import load
 from experiments.lab import Lab, looks
 from experiments.randomness import batches, generator, stack
-from scratch import activations, metrics
+from scratch import activations
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import Scheme
 from scratch.layers import Array, Dense, Layer
@@ -64,7 +64,10 @@ def growth(arrays: Sequence[Array], start: Array, factor: float = 1.0) -> list[A
 
 
 def moments(
-    shots: Mapping[str, Snapshot], observe: Callable[[Snapshot], dict[str, list[Array]]], depths: Sequence[int] = (), **columns: Any
+    shots: Mapping[str, Snapshot],
+    observe: Callable[[Snapshot], dict[str, list[Array]]],
+    depths: Sequence[int] = (),
+    **columns: Any,
 ) -> pd.DataFrame:
     """Mean and variance over the stack of what ``observe`` sees of each signal at each depth, with their standard errors."""
     rows: list[dict[str, Any]] = []
@@ -118,7 +121,15 @@ def classifying(
 
 
 def classifiers(
-    activation: str, schemes: Sequence[Scheme], depth: int, width: int, steps: int, seeds: int, data: str, dtype: str, looked_at: int
+    activation: str,
+    schemes: Sequence[Scheme],
+    depth: int,
+    width: int,
+    steps: int,
+    seeds: int,
+    data: str,
+    dtype: str,
+    looked_at: int,
 ) -> Job:
     """The same of plain networks of ``depth`` weight layers."""
     layers = (*hidden(activations.by_name()[activation](), width, depth - 1), Dense(load(data, dtype).classes))
@@ -138,7 +149,7 @@ def followed(lab: Lab, job: Job, names: Sequence[str], condition: str | None = N
 
 def scored(output: Array, labels: Array) -> tuple[Array, Array]:
     loss = CrossEntropy()(output, labels)[0]
-    return np.where(np.isnan(loss), np.inf, loss), metrics.accuracy(output, labels)
+    return np.where(np.isnan(loss), np.inf, loss), probes.answered(output, labels)
 
 
 def guessing(data: str, dtype: str) -> float:

@@ -12,14 +12,18 @@ from matplotlib.figure import Figure
 
 from experiments.catalog.vanishing_gradient.shared import classifiers
 from experiments.figures import COLOURS, MARKERS, panels
-from experiments.lab import Lab, cells, figure
+from experiments.lab import Cost, Lab, cells, figure
 from scratch import initializers
 
 TRACKED = 60  # steps over which the two implementations' parameters are followed
 
 
-@cells(lambda options: [{"activation": activation} for activation in options.activations], makes=())
-def drift(lab: Lab, activation: str, train_width: int, train_steps: int, data: str, dtype: str) -> dict[str, pd.DataFrame]:
+@cells(
+    lambda options: [{"activation": activation} for activation in options.activations], makes=(), cost=Cost(2.5, 160)
+)
+def drift(
+    lab: Lab, activation: str, train_width: int, train_steps: int, data: str, dtype: str
+) -> dict[str, pd.DataFrame]:
     """How far the parameters of the two implementations drift apart while each trains alone."""
     steps, depth = min(TRACKED, train_steps), 10
     schemes = [initializers.by_name()[init] for init in ("xavier", "he")]

@@ -10,10 +10,13 @@ from matplotlib.figure import Figure
 
 from experiments.catalog.vanishing_gradient.shared import classifiers, followed, guessing
 from experiments.figures import heatmap, panels
-from experiments.lab import Lab, cells, figure, table
+from experiments.lab import Cost, Lab, cells, figure, table
 from scratch import initializers
 
-SAME = {"notes": "he", "lecun": "xavier"}  # the same scheme, see the claim, or the same variance where layers are equally wide
+SAME = {
+    "notes": "he",
+    "lecun": "xavier",
+}  # the same scheme, see the claim, or the same variance where layers are equally wide
 
 
 def once(inits: tuple[str, ...]) -> list[str]:
@@ -26,7 +29,8 @@ def once(inits: tuple[str, ...]) -> list[str]:
         {"depth": depth, "activation": activation}
         for depth in sorted(options.train_depths)
         for activation in options.activations
-    ]
+    ],
+    cost=Cost(3.6, 220),
 )
 def training(
     lab: Lab,

@@ -17,7 +17,7 @@ from experiments.catalog.vanishing_gradient.repairs import LN_100, NAMES, body, 
 from experiments.catalog.vanishing_gradient.shared import BATCH, PLATEAU, classifying, followed, guessing
 from experiments.data import load
 from experiments.figures import COLOURS, MARKERS, RING, key, panels
-from experiments.lab import Claim, Lab, cells, claims, figure, over_seeds, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, figure, over_seeds, table
 from scratch import activations, initializers
 from scratch.layers import Dense
 from scratch.normalization import BatchNorm
@@ -41,10 +41,19 @@ HINDSIGHT = "The gradient is predicted; where learning ends was seen on such net
         for activation in options.activations
         for kind in TRAINED
         if max(options.train_depths) > FEW
-    ]
+    ],
+    cost=Cost(5.1, 130),
 )
 def mended_runs(
-    lab: Lab, kind: str, activation: str, depth: int, repair_width: int, repair_steps: int, repair_seeds: int, data: str, dtype: str
+    lab: Lab,
+    kind: str,
+    activation: str,
+    depth: int,
+    repair_width: int,
+    repair_steps: int,
+    repair_seeds: int,
+    data: str,
+    dtype: str,
 ) -> pd.DataFrame:
     """Test loss and accuracy of repaired networks of ``depth`` layers; each repair sees the same batches."""
     layers = body(kind, activations.by_name()[activation](), repair_width, depth - 1, BatchNorm())

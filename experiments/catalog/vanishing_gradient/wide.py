@@ -17,7 +17,7 @@ from experiments import probes, theory
 from experiments.catalog.vanishing_gradient.shared import FINITE_WIDTH, first_examples, hidden
 from experiments.data import load
 from experiments.figures import facets
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, over_seeds, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.randomness import stack
 from scratch import activations, initializers
 from scratch.contract import Job
@@ -37,6 +37,7 @@ KEY = ["depth", "activation", "init", "backend", "quantity"]
         for init in options.inits
     ],
     large=True,
+    cost=Cost(0.46, 240),
 )
 def measurements(
     lab: Lab, depth: int, activation: str, init: str, width: int, seeds: int, data: str, dtype: str
@@ -74,7 +75,7 @@ def predict(depth: int, activation: str, init: str, options: Any) -> dict[tuple[
     """log10 sizes of gradient and activation at every hidden layer, by the mean-field recursion from the data's own norms."""
     if init not in theory.VARIANCES or init == "zeros":
         return {}
-    batch, chosen = first_examples(options.data, options.dtype), activations.by_name()[activation]()
+    batch, chosen = first_examples(options.source, options.dtype), activations.by_name()[activation]()
     features, width, variance = len(batch.x), options.width, theory.VARIANCES[init]
     q = variance(width, features) * (batch.x.astype(np.float64) ** 2).sum(0)  # of layer 1, example by example
     sizes, log_chi = theory.mean_field(chosen, q, width * variance(width, width), 0.0, depth)

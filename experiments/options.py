@@ -1,0 +1,107 @@
+"""What every experiment's options have in common: each says which values it takes, and is held to it in one place."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from scratch.errors import InvalidInput
+
+KINDS = {int: "whole number", float: "number", str: "word", bool: "True or False"}
+LONGEST = 60  # characters of a wrong value that a message shows
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option takes, both ends included; for a tuple, each of its numbers."""
+
+    low: float
+    high: float
+
+
+class Option(NamedTuple):
+    """What an annotation says: the type of a value, whether there are several, and what is allowed."""
+
+    kind: type
+    several: bool
+    choices: tuple[Any, ...]  # of a Literal; none: any
+    range: Range | None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Options that are checked wherever they are made: ``Annotated[int, Range(1, 100), arg(help=...)]``.
+
+    Raises InvalidInput for a value of another type or outside of its range, for NaN, infinities and numbers so small that
+    they have lost digits, and for a tuple that is empty or names a value twice. Lists and NumPy's numbers become plain ones.
+    """
+
+    def __post_init__(self) -> None:
+        for name, option in declared(type(self)).items():
+            value = plain(getattr(self, name))
+            object.__setattr__(self, name, value)
+            values = value if option.several and isinstance(value, tuple) else (value,)
+            require(len(values) > 0, name, "at least one value", "none")
+            for each in values:
+                require(takes(option, each), name, expected(option), each)
+            require(len(set(values)) == len(values), name, "different values", value)
+
+
+def declared(options: type) -> dict[str, Option]:
+    """Every option of a class, by name."""
+    return {name: _read(hint) for name, hint in get_type_hints(options, include_extras=True).items()}
+
+
+def _read(hint: Any) -> Option:
+    bare, *said = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    several = get_origin(bare) is tuple
+    item = get_args(bare)[0] if several else bare
+    choices = get_args(item) if get_origin(item) is Literal else ()
+    kind = type(choices[0]) if choices else item
+    return Option(kind, several, choices, next((each for each in said if isinstance(each, Range)), None))
+
+
+def takes(option: Option, value: Any) -> bool:
+    """Whether a single value is one that the option takes."""
+    allowed = (int, float) if option.kind is float else option.kind
+    if not isinstance(value, allowed) or (isinstance(value, bool) and option.kind is not bool):
+        return False
+    if option.choices and value not in option.choices:
+        return False
+    if option.kind not in (int, float):
+        return True
+    number: Any = value
+    normal = number == 0 or abs(number) >= sys.float_info.min
+    return normal and (option.range is None or option.range.low <= number <= option.range.high)  # NaN is in no range
+
+
+def expected(option: Option) -> str:
+    kind = KINDS[option.kind] + "s" * option.several
+    article = "" if option.several or option.kind is bool else "a "
+    if option.choices:
+        return " or ".join(map(str, option.choices))
+    span = f" from {option.range.low:.10g} to {option.range.high:.10g}" if option.range else ""
+    return f"{article}{kind}{span}"
+
+
+def plain(value: Any) -> Any:
+    """NumPy's numbers and arrays, and lists, as Python's numbers and tuples."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return tuple(map(plain, value)) if isinstance(value, (list, tuple)) else value
+
+
+def require(condition: bool, option: str, expected: str, came: object) -> None:
+    """Raises InvalidInput in one wording for every option."""
+    if not condition:
+        raise InvalidInput(f"--{option.replace('_', '-')}: expected {expected}, got {shown(came)}")
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: in one line, and not too long."""
+    if isinstance(value, tuple):
+        return " ".join(map(shown, value))
+    if isinstance(value, int) and value.bit_length() > 64:  # Python itself refuses to print the longest ones
+        return f"a number of about {round(value.bit_length() * 0.30103)} digits"
+    text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -1,0 +1,64 @@
+"""Every number of every experiment: what is no number, or one that no machine could work with, is refused in one line that names it."""
+
+from __future__ import annotations
+
+import math
+from time import perf_counter
+
+import pytest
+import toybox  # noqa: F401  # puts the toy into the catalog
+
+from experiments import work
+from experiments.experiment import load, names
+from experiments.options import declared
+from scratch.errors import InvalidInput
+
+NAN, INF = math.nan, math.inf
+HOSTILE = (NAN, INF, -INF, 1e-320, -1e-320, 10**400, -(10**5000), 1e308, 0, -1, 10**6, 10**9, 0.5, True, "5", None)
+NUMERIC = [
+    (name, option) for name in names() for option, of in declared(load(name).module.Options).items() if of.kind in (int, float)
+]  # fmt: skip
+
+
+def planned(name: str, jobs: int = 2, **changed) -> None:
+    """All that a run does before it computes."""
+    experiment = load(name)
+    options = experiment.options(**changed)
+    work.refuse(experiment, options, experiment.module.cells(options), jobs)
+
+
+@pytest.mark.parametrize("name, option", NUMERIC, ids="-".join)
+def test_hostile_numbers(name, option, monkeypatch):
+    """A traceback, a network of NaN, a run of years, or a line that does not say which option it is about."""
+    monkeypatch.setattr(work, "memory", lambda: 16e9)
+    of = declared(load(name).module.Options)[option]
+    default = getattr(load(name).options(), option)
+    for value in HOSTILE:
+        for given in ((value,), (*default, value)) if of.several else (value,):
+            begin = perf_counter()
+            try:
+                planned(name, **{option: given})
+            except InvalidInput as error:
+                message = str(error)
+                assert f"--{option.replace('_', '-')}" in message and "\n" not in message, (given, message)
+                assert len(message) < 400, message
+            else:
+                numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+                assert numeric and (value == 0 or 1e-300 < abs(value) < 1e300), f"{given} was taken"
+                assert isinstance(value, int) or of.kind is float
+            assert perf_counter() - begin < 5
+
+
+@pytest.mark.parametrize("name", names(), ids="of {}".format)
+def test_every_number_declares_its_range(name):
+    """An option added without a range: NaN is in no range, but a missing one refuses nothing."""
+    for option, of in declared(load(name).module.Options).items():
+        if of.kind in (int, float):
+            assert of.range is not None and -1e9 <= of.range.low < of.range.high <= 1e9, option
+
+
+@pytest.mark.parametrize("name", names(), ids="of {}".format)
+def test_every_part_declares_its_cost(name):
+    """A part without an estimate is never refused; one that no longer exists misleads."""
+    module = load(name).module
+    assert {cell.part for cell in module.cells(module.Options())} == set(module.COSTS)
