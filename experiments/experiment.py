@@ -115,9 +115,10 @@ def backends(device: str) -> dict[str, Backend]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment by its name on the command line."""
+    """An experiment by its name on the command line; ``only``: one of its pages alone."""
 
     name: str
+    only: str = ""
 
     @cached_property
     def module(self) -> ModuleType:
@@ -128,7 +129,7 @@ class Experiment:
         """What has ``cells``, ``measure``, ``analyse`` and ``figures``: its pages together, or, of an older one, its module."""
         from experiments.lab.paged import Paged
 
-        return self.module if hasattr(self.module, "analyse") else Paged(self.module)
+        return self.module if hasattr(self.module, "analyse") else Paged(self.module, self.only)
 
     @property
     def summary(self) -> str:
@@ -158,11 +159,14 @@ def names() -> list[str]:
     return sorted(found.name for found in pkgutil.iter_modules(catalog.__path__))
 
 
-def load(name: str) -> Experiment:
-    """The experiment of that name. Raises InvalidInput, with a suggestion, if there is none."""
+def load(name: str, only: str = "") -> Experiment:
+    """The experiment of that name, or one page of it. Raises InvalidInput, with a suggestion, if there is none."""
     if name not in names():
         raise unknown("experiment", name, names())
-    return Experiment(name)
+    found = Experiment(name, only)
+    if only:
+        _ = found.definition.shown  # raises
+    return found
 
 
 def require_device(device: str, dtype: str) -> None:

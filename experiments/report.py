@@ -64,6 +64,7 @@ def described(result: Result) -> dict[str, Any]:
     options = asdict(result.options)
     return {
         "experiment": result.experiment.name,
+        "only": result.experiment.only,
         "summary": result.experiment.summary,
         "command": command(result),
         "finding": result.finding,
@@ -105,7 +106,8 @@ def command(result: Result) -> str:
     """The command line that asks for these options: only what differs from the defaults."""
     defaults = asdict(result.experiment.options())
     changed = {name: value for name, value in asdict(result.options).items() if value != defaults[name]}
-    words = ["python", "-m", "experiments.run", result.experiment.name]
+    only = ["--only", result.experiment.only] if result.experiment.only else []
+    words = ["python", "-m", "experiments.run", result.experiment.name, *only]
     for name, value in changed.items():
         words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
     return shlex.join(words)
@@ -176,7 +178,7 @@ def rendered(run: Mapping[str, Any], tables: Tables) -> dict[str, str]:
     from experiments import figures
     from experiments.experiment import load
 
-    plots: list[Plot] = load(run["experiment"]).definition.figures(tables)
+    plots: list[Plot] = load(run["experiment"], str(run.get("only", ""))).definition.figures(tables)
     drawn = {plot.name: figures.svg(plot.draw()) for plot in plots}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HELP = """usage: python -m experiments.run NAME [options]
        python -m experiments.run NAME --help     every option of that experiment
-       python -m experiments.run --list          the experiments there are
+       python -m experiments.run --list [NAME]   the experiments there are, or the pages of one
 
 Runs the experiment on both implementations, judges its claims and writes results/NAME/report.html.
 Exit status: 0 every claim and the agreement hold, 1 something does not, 2 bad input, 70 a fault of the program,
@@ -45,7 +45,13 @@ class Running(Checked):
 
     quick: Annotated[bool, arg(help="a small version of everything, in seconds")] = False
     jobs: Annotated[int, Range(0, 1024), arg(help="worker processes; 1: none beside this one; 0: one a core")] = 0
-    out: Annotated[str, arg(help="folder for the results (default: results/NAME; results/quick/NAME for --quick)")] = ""
+    only: Annotated[str, arg(help="one page alone, see --list NAME: its cells, its claims, its section")] = ""
+    out: Annotated[
+        str,
+        arg(
+            help="folder for the results (default: results/NAME; results/quick/NAME for --quick; results/only/NAME/PAGE)"
+        ),
+    ] = ""
     fresh: Annotated[bool, arg(help="compute everything again, whatever is stored")] = False
     dry_run: Annotated[bool, arg(help="say what would be run and what is stored already, and stop")] = False
 
@@ -60,19 +66,31 @@ def dispatch(arguments: list[str]) -> int:
         print(HELP)
         return 0 if arguments else 2
     if arguments[0] == "--list":
-        for name in names():
-            print(f"{name:24}{load(name).summary}")
-        return 0
+        return listed(arguments[1:])
     if arguments[0].startswith("-"):
         near = unknown("option before an experiment's name", arguments[0], ("--list", "--help"))
         raise InvalidInput(f"{near}; the options of an experiment come after its name")
     experiment = load(arguments[0])
     options, running = parse(experiment, arguments[1:])
-    out = Path(running.out or Path("results", *(["quick"] if running.quick else []), experiment.name))
+    usual = Path("results", *(["quick"] if running.quick else []), experiment.name)
+    out = Path(running.out or usual)
+    if running.only:
+        experiment = load(experiment.name, running.only)
+        out = Path(running.out or Path("results", "only", *usual.parts[1:], running.only))
     if isinstance(options, DataOptions):
         for note in options.dataset().notes:
             print(note, file=sys.stderr)
     return show_plan(experiment, options, out, running) if running.dry_run else run(experiment, options, out, running)
+
+
+def listed(chosen: list[str]) -> int:
+    """The experiments with what they are about; of a single one, its pages with their questions."""
+    for name in [load(name).name for name in chosen] or names():
+        experiment = load(name)
+        print(f"{name:24}{experiment.summary}")
+        for page in experiment.definition.pages if chosen else ():
+            print(f"  {page.name:22}{page.question}")
+    return 0
 
 
 def parse(experiment: Experiment, arguments: list[str]) -> tuple[Any, Running]:

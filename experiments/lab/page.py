@@ -69,7 +69,6 @@ class Cells(Part):
 
     grid: Grid = lambda options: [{}]
     cost: Cost = FREE
-    large: bool = False  # row by row: written by a run, and not committed
 
 
 class Table(Part):
@@ -96,10 +95,9 @@ def cells(
     *,
     makes: Sequence[str] | None = None,
     cost: Cost = FREE,
-    large: bool = False,
 ) -> Callable[[Callable[..., Any]], Cells]:
     """The function measures: it gives back a table, or a dict of those that ``makes`` names."""
-    return lambda function: Cells(function, (function.__name__,) if makes is None else tuple(makes), grid, cost, large)
+    return lambda function: Cells(function, (function.__name__,) if makes is None else tuple(makes), grid, cost)
 
 
 def table(function: Callable[..., Any]) -> Table:

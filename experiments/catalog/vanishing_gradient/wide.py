@@ -36,7 +36,6 @@ KEY = ["depth", "activation", "init", "backend", "quantity"]
         for activation in options.activations
         for init in options.inits
     ],
-    large=True,
     cost=Cost(0.46, 240),
 )
 def measurements(
