@@ -7,14 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from experiments.catalog.vanishing_gradient.common import gaussian
 
 from experiments import data, store, theory
-from experiments.catalog.vanishing_gradient import TRAINED as TRAINED_KINDS
-from experiments.catalog.vanishing_gradient import laws as law_table
-from experiments.catalog.vanishing_gradient import repair_claims, repair_laws, repairs, training_claims
+from experiments.catalog.vanishing_gradient import (
+    exploding,
+    lookalike,
+    race,
+    repair_laws,
+    repairs,
+    shared,
+    training,
+    who_learns,
+)
 from experiments.claims import judge
-from experiments.experiment import backends, load
+from experiments.experiment import load
+from experiments.lab import Lab
 from experiments.sweep import Failure, assemble
 from scratch import initializers
 from scratch.activations import Identity, ReLU, Sigmoid, Tanh
@@ -56,19 +63,19 @@ CLAIMS = {
     "clipping keeps training alive",
     "clipping is no repair of the weights",
 }
-COMPARED = [
+LOOKED = {
     "product",
     "linear",
     "dead",
     "narrow",
     "ratio",
-    "depth scale",
-    "exploding",
-    "lookalike",
-    "signals",
-    "repairs",
-]
-TRAINED = ["training", "clipping", "race"]
+    "tanh_slopes",
+    "explosions",
+    "alike",
+    "measurements",
+    "repaired_stacks",
+}
+TRAINED = {"training", "clipping_runs", "race_runs", "drift"}
 CONTROL = {"measured": "measured", "predicted": "predicted", "standard_error": "error"}
 
 
@@ -79,7 +86,7 @@ def result(small):
 
 def verdicts(result, **spoilt: pd.DataFrame) -> pd.Series:
     """Judged anew from the measured tables, some of them spoilt."""
-    analysis = EXPERIMENT.module.analyse(result.tables | spoilt, result.options)
+    analysis = EXPERIMENT.definition.analyse(result.tables | spoilt, result.options)
     return judge(analysis.claims)[0].set_index("claim").verdict
 
 
@@ -102,14 +109,22 @@ def test_the_implementations_agree_in_every_part(result):
     """A part that is not compared, or a bound that nothing could exceed."""
     agreement = result.tables["agreement"]
     assert result.agrees and (agreement.ratio <= 1).all() and (agreement.bound >= 0).all()
-    assert set(agreement.part) == {*COMPARED, "trajectory"}
+    assert set(agreement.part) == {name.replace("_", " ") for name in LOOKED} | {"trajectory"}
+    followed = agreement[agreement.part == "trajectory"].condition
+    assert all(followed.str.startswith(name.replace("_", " ")).any() for name in TRAINED - {"drift"})
+    assert followed.str.contains("xavier and he, depth 10").any()
     assert agreement.ratio.max() > 1e-3
 
 
 @pytest.mark.parametrize(
     "table",
     [
-        "laws",
+        "products",
+        "deaths",
+        "depth_scale",
+        "exploded",
+        "lookalikes",
+        "ratio",
         "layers",
         "ratios",
         "race",
@@ -142,7 +157,7 @@ def test_every_condition_asked_for_is_measured(result):
 @pytest.mark.parametrize("name", sorted(CLAIMS))
 def test_the_control_fails_the_same_test(result, name):
     """A test so weak that it would let the control pass, were the control what was measured and predicted."""
-    claim = next(c for c in EXPERIMENT.module.analyse(result.tables, result.options).claims if c.name == name)
+    claim = next(c for c in EXPERIMENT.definition.analyse(result.tables, result.options).claims if c.name == name)
     frame = claim.comparisons
     instead = {new: frame[f"control_{old}"] for new, old in CONTROL.items() if f"control_{old}" in frame}
     controlled = replace(claim, comparisons=frame.assign(**instead))
@@ -184,7 +199,7 @@ SPOILT_REPAIRS = {
     "batch_norm": (repair_laws, lambda activation, batch: (1.3 * repair_laws_batch_norm(activation, batch)[0], 1.0),
                    {"repair: batch norm"}),
     "skip": (repair_laws, lambda *args: [1.5 * a for a in repair_laws_skip(*args)], {"repair: skip", "repair: scaled skip"}),
-    "correlations": (law_table, lambda c, depth: repair_laws.correlations(c, depth + 1)[1:], {"all inputs look alike"}),
+    "correlations": (lookalike, lambda c, depth: repair_laws.correlations(c, depth + 1)[1:], {"all inputs look alike"}),
 }  # fmt: skip
 repair_laws_batch_norm, repair_laws_skip = repair_laws.batch_norm, repair_laws.skip
 
@@ -203,55 +218,55 @@ def test_a_wrong_theory_of_repairs_fails_its_claims_and_no_other(result, monkeyp
     "table, column, where, change, claim",
     [
         (
-            "laws",
+            "product",
             "measured",
-            "part == 'product' and depth == 20 and statistic == 'mean'",
+            "depth == 20 and statistic == 'mean'",
             lambda v: v + 3,
             "product, mean",
         ),
         (
-            "laws",
+            "ratio",
             "measured",
-            "part == 'ratio' and statistic == 'farthest'",
+            "statistic == 'farthest'",
             lambda v: v * (1 + 1e-10),
             "He over Xavier",
         ),
-        ("laws", "measured", "part == 'linear' and condition == 'orthogonal'", lambda v: v + 1e-9, "orthogonal"),
+        ("linear", "measured", "weights == 'orthogonal'", lambda v: v + 1e-9, "orthogonal"),
         ("measurements", "value", "init == 'he' and layer == 1", lambda v: v * 3, "mean field, relu"),
         ("measurements", "value", "init == 'notes'", lambda v: v * (1 + 1e-12), "the notes' rule is He's"),
         (
-            "training",
+            "race_runs",
             "value",
-            "part == 'race' and init == 'xavier' and quantity == 'loss'",
+            "init == 'xavier' and quantity == 'loss'",
             lambda v: v / 2,
             "Xavier stalls at 30",
         ),
         (
-            "laws",
+            "explosions",
             "measured",
-            "part == 'exploding' and statistic == 'farthest'",
+            "signal == 'share' and statistic == 'farthest'",
             lambda v: v * (1 + 1e-10),
             "exploding, exactly",
         ),
-        ("laws", "measured", "part == 'exploding' and statistic == 'mean'", lambda v: v + 2, "exploding"),
-        ("laws", "measured", "part == 'lookalike' and statistic == 'mean'", lambda v: v - 0.1, "all inputs look alike"),
-        ("repaired", "measured", "kind == 'plain' and init == 'he'", lambda v: v + 2, "repair: weights"),
-        ("repaired", "measured", "kind == 'batch norm'", lambda v: 0 * v, "repair: batch norm"),
-        ("repaired", "measured", "kind == 'skip'", lambda v: v * 1.3, "repair: skip"),
-        ("repaired", "measured", "kind == 'skip/√L'", lambda v: v * 1.3, "repair: scaled skip"),
+        ("explosions", "measured", "signal == 'gradient' and statistic == 'mean'", lambda v: v + 2, "exploding"),
+        ("alike", "measured", "statistic == 'mean'", lambda v: v - 0.1, "all inputs look alike"),
+        ("repaired_stacks", "measured", "kind == 'plain' and init == 'he'", lambda v: v + 2, "repair: weights"),
+        ("repaired_stacks", "measured", "kind == 'batch norm'", lambda v: 0 * v, "repair: batch norm"),
+        ("repaired_stacks", "measured", "kind == 'skip'", lambda v: v * 1.3, "repair: skip"),
+        ("repaired_stacks", "measured", "kind == 'skip/√L'", lambda v: v * 1.3, "repair: scaled skip"),
         ("first_steps", "measured", "init == '4 × he, clipped'", lambda v: v * (1 + 1e-9), "clipping bounds the step"),
         (
-            "training",
+            "clipping_runs",
             "value",
             "init == '4 × he, clipped' and step > 0",
             lambda v: np.inf * v,
             "clipping keeps training alive",
         ),
-        ("training", "value", "init == '4 × he' and step > 0", lambda v: 1.0, "exploding ends training"),
+        ("clipping_runs", "value", "init == '4 × he' and step > 0", lambda v: 1.0, "exploding ends training"),
         (
-            "training",
+            "clipping_runs",
             "value",
-            "init == 'he' and part == 'exploding'",
+            "init == 'he'",
             lambda v: v * 1e6,
             "clipping is no repair of the weights",
         ),
@@ -266,12 +281,12 @@ def test_one_implementation_that_errs_fails_the_claim(result, backend, table, co
     assert verdicts(result, **{table: frame})[claim] == "fails"
 
 
-@pytest.mark.parametrize("part", [*COMPARED, *TRAINED, "trajectory"])
+@pytest.mark.parametrize("part", sorted(LOOKED | TRAINED))
 def test_a_part_that_fails_is_rows_of_failures(small, part):
     """An analysis or a figure that needs every part: one part's fault would lose all the others."""
     result, folder = small
     held = store.Store(folder / "cells", EXPERIMENT.name)
-    cells = EXPERIMENT.module.cells(result.options)
+    cells = EXPERIMENT.definition.cells(result.options)
     outcomes = {n: Failure("memory") if cell.part == part else held.load(cell) for n, cell in enumerate(cells)}
     found = assemble(EXPERIMENT, result.options, cells, outcomes, {})
     assert not found.holds
@@ -378,11 +393,11 @@ def test_stalls_names_the_first_depth_that_gains_nothing():
     """Any depth that learns, or the deepest instead of the first."""
     losses = {2: 0.4, 5: 2.29, 9: 2.31}
     rows = [
-        {"part": "training", "quantity": "loss", "activation": "relu", "init": init, "backend": "scratch", "depth": n,
+        {"quantity": "loss", "activation": "relu", "init": init, "backend": "scratch", "depth": n,
          "mean": loss if init == "xavier" else 1.0}
         for init in ("xavier", "he") for n, loss in losses.items()
     ]  # fmt: skip
-    found = training_claims.stalls(pd.DataFrame(rows), guessing=2.3).set_index("init").from_depth
+    found = training.stalls(pd.DataFrame(rows), "digits", "float64").set_index("init").from_depth  # guessing: 2.295
     assert found["xavier"] == 5 and np.isnan(found["he"])
 
 
@@ -394,7 +409,7 @@ def test_a_network_that_never_starts_fails_the_race_and_is_named():
         for init, steps in {"xavier": (90.0, np.nan, 80.0), "he": (10.0, 11.0, 12.0)}.items()
         for seed, step in enumerate(steps)
     ]
-    claim = training_claims.sooner_claim(9, pd.DataFrame(rows), {"condition": "9 layers, 99 steps"})
+    claim = race.sooner(9, pd.DataFrame(rows), "9 layers, 99 steps")
     verdict = judge([claim])[0].iloc[0]
     assert verdict.verdict == "fails" and "not every network began to learn" in verdict.condition
 
@@ -507,42 +522,37 @@ def test_a_repaired_body_computes_what_its_name_says(kind):
 def test_a_loss_that_is_no_number_counts_as_infinite():
     """A mean over the seeds that survived; nothing to compare where all died."""
     output = np.array([[[0.0, 2.0]], [[np.nan, 1.0]]]).swapaxes(0, 1)  # one network, two classes
-    loss, _ = repairs.scored(np.stack([output[0], np.zeros((2, 2))]), np.array([0, 1]))
+    loss, _ = shared.scored(np.stack([output[0], np.zeros((2, 2))]), np.array([0, 1]))
     assert np.isposinf(loss[0]) and loss[1] == pytest.approx(np.log(2))
 
 
-@pytest.mark.parametrize("backend", ["scratch", "torchref"])
-@pytest.mark.parametrize("clip", [None, ClipNorm(repairs.LIMIT)])
-def test_the_first_step_is_what_sgd_does(backend, clip):
+@pytest.mark.parametrize("clip", [None, ClipNorm(exploding.LIMIT)])
+def test_the_first_step_is_what_sgd_does(clip):
     """η‖g‖ without clipping, η·limit with it, each in units of η·limit; a momentum that counts twice."""
     layers = (Dense(4), ReLU(), Dense(data.load("iris").classes))
-    job = replace(repairs.classifying(layers, [gaussian(50.0)], 3, 2, "iris", "float64"), clip=clip)
-    found = repairs.first_step(job, backends("cpu")[backend], ["wild"])
-    expected = found.gradient / repairs.LIMIT if clip is None else found.predicted
-    assert (found.gradient > repairs.LIMIT).all() and list(found.seed) == [0, 1]
+    job = replace(shared.classifying(layers, [shared.gaussian(50.0)], 3, 2, "iris", "float64"), clip=clip)
+    found = exploding.first_steps_of(Lab("first steps", {}), job, ["wild"])
+    expected = found.gradient / exploding.LIMIT if clip is None else found.predicted
+    assert (found.gradient > exploding.LIMIT).all() and list(found.seed) == [0, 1, 0, 1]
+    assert list(found.backend) == ["scratch"] * 2 + ["torchref"] * 2
     assert (abs(found.measured - expected) <= 4 * found.standard_error * np.maximum(1, expected)).all()
     assert (found.standard_error < 1e-12).all()
 
 
-@pytest.mark.parametrize("kind, inits", TRAINED_KINDS.items())
+@pytest.mark.parametrize("kind, inits", who_learns.TRAINED.items())
 def test_repaired_networks_are_trained_by_both_implementations(kind, inits):
     """A kind that cannot train, a name that the claims do not know, a seed or a step that is lost."""
-    settings = {
-        "kind": kind,
-        "activation": "tanh",
-        "inits": list(inits),
-        "depth": 4,
-        "width": 6,
-        "steps": 3,
-        "seeds": 2,
-    }
-    table = repairs.mended(**settings, data="iris", device="cpu", dtype="float64")["training"]
+    settings = {"kind": kind, "activation": "tanh", "depth": 4}
+    sizes = {"repair_width": 6, "repair_steps": 3, "repair_seeds": 2, "data": "iris", "dtype": "float64"}
+    lab = Lab("mended_runs", settings)
+    table = who_learns.mended_runs(lab, **settings, **sizes)
     ours, theirs = (table[table.backend == name].value.to_numpy() for name in ("scratch", "torchref"))
     assert len(ours) == 2 * 4 * len(inits) * 2  # quantities, looks, weights, seeds
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
-    found = repair_claims.mended(table, np.log(3)).query("backend == 'scratch'").set_index("init")
+    assert len(lab.agreement) == 1 and (lab.agreement[0].ratio <= 1).all()
+    found = who_learns.mended(table, "iris", "float64").query("backend == 'scratch'").set_index("init")
     for init in inits:
-        logs, _ = repair_claims.of_init(kind, "tanh", init, 3, repairs.BATCH)
+        logs, _ = repairs.of_init(kind, "tanh", init, 3, shared.BATCH)
         name = init if kind == "plain" else f"{init}, {kind}"
         assert found.power[name] == pytest.approx(logs[0] / np.log(100)) and found.seeds[name] == 2
 
@@ -552,23 +562,24 @@ def fates(learned: float = 0.5, stuck: float = 2.31, backend: str = "") -> pd.Da
     rows = []
     for name in ("scratch", "torchref"):
         good, bad = (learned, stuck) if backend in ("", name) else (0.5, 2.31)
-        ends = {"standard": bad, "he": bad, "standard, batch norm": good, "standard, skip": good, "he, skip/√L": good}
-        for init, end in ends.items():
+        ends = {("standard", "plain"): bad, ("he", "plain"): bad, ("standard", "batch norm"): good,
+                ("standard", "skip"): good, ("he", "skip/√L"): good}  # fmt: skip
+        for (init, kind), end in ends.items():
             for seed, step in [(s, t) for s in range(8) for t in (0, 50)]:
                 value = end + 0.01 * seed if step else 2.6
-                rows.append({"part": "repairs", "quantity": "loss", "activation": "sigmoid", "init": init, "seed": seed,
+                rows.append({"kind": kind, "quantity": "loss", "activation": "sigmoid", "init": init, "seed": seed,
                              "depth": 30, "backend": name, "step": step, "value": value})  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def fate_verdicts(training: pd.DataFrame) -> dict[str, str]:
-    claims = repair_claims.mended_claims(repair_claims.mended(training, np.log(10)))
+    claims = list(who_learns.fates(who_learns.mended(training, "digits", "float64")))  # guessing: 2.295
     return dict(judge(claims)[0].set_index("claim").verdict)
 
 
 def test_who_learns_is_predicted_from_the_gradient():
     """A power of ten with the wrong sign, or of the square; a fate given to networks about which nothing is claimed."""
-    found = repair_claims.mended(fates(), np.log(10)).query("backend == 'scratch'").set_index("init")
+    found = who_learns.mended(fates(), "digits", "float64").query("backend == 'scratch'").set_index("init")
     assert found.power["standard"] == pytest.approx(
         28 * np.log10(0.02) / 2, rel=0.02
     )  # χ = σ_w² E σ′² = 0.058/3 a layer
@@ -580,9 +591,10 @@ def test_who_learns_is_predicted_from_the_gradient():
         "standard, skip": 1,
         "he, skip/√L": 1,
     }
-    assert repair_claims.power("he, skip", "relu", 31) == pytest.approx(29 * np.log10(2) / 2)
+    one = fates().assign(init="he", kind="skip", activation="relu", depth=31)
+    assert who_learns.mended(one, "digits", "float64").power[0] == pytest.approx(29 * np.log10(2) / 2)
     middle = fates().assign(activation="relu", depth=6)  # (1/6)^4: a little small
-    assert np.isnan(repair_claims.mended(middle, np.log(10)).set_index("init").learns["standard"]).all()
+    assert np.isnan(who_learns.mended(middle, "digits", "float64").set_index("init").learns["standard"]).all()
 
 
 @pytest.mark.parametrize("backend", ["scratch", "torchref"])
@@ -591,7 +603,5 @@ def test_claims_about_who_learns_can_fail(backend):
     assert set(fate_verdicts(fates()).values()) == {"holds"}
     assert fate_verdicts(fates(learned=2.2, backend=backend))["repaired, it learns"] == "fails"
     assert fate_verdicts(fates(stuck=2.1, backend=backend))["unrepaired, it does not"] == "fails"
-    assert (
-        repair_claims.mended_claims(repair_claims.mended(fates().query("init != 'standard' and init != 'he'"), 2.3))
-        == []
-    )
+    one_fate = who_learns.mended(fates().query("kind != 'plain'"), "digits", "float64")
+    assert list(who_learns.fates(one_fate)) == []

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments import theory
 from experiments.catalog.vanishing_gradient.shared import exact_job, hidden, moments
 from experiments.figures import facets
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
@@ -37,7 +38,7 @@ def dead(lab: Lab, width: int, depth: int, draws: int, dtype: str) -> pd.DataFra
 def deaths(dead: pd.DataFrame) -> pd.DataFrame:
     """With the binomial error of the predicted share: a sample's own would be 0 where none died."""
     means = dead[dead.statistic == "mean"]
-    share = 1 - (1 - 0.5**means.width) ** means.depth
+    share = theory.born_dead(means.width, means.depth)
     return means.assign(predicted=share, standard_error=np.sqrt(share * (1 - share) / means["count"]))
 
 
