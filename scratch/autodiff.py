@@ -2,106 +2,27 @@
 
 A ``Var`` remembers the function that made it and its arguments; ``gradient`` walks back from z, visits each Var once and hands every
 argument its share. The rules are themselves written in NumPy's functions, so on Vars they can be differentiated again (the idea of
-HIPS autograd: Maclaurin, Duvenaud & Adams 2015). derivatives.py has the elementwise ones. The largest along an axis shares its gradient
-equally between ties, as torch.amax does. ``python -m scratch.autodiff`` prints the notes' two examples.
+HIPS autograd: Maclaurin, Duvenaud & Adams 2015). derivatives.py has the elementwise ones, composed.py the functions that are said in
+others. The largest along an axis shares its gradient equally between ties, as torch.amax does. ``python -m scratch.autodiff``
+prints the notes' two examples.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
-from operator import getitem
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from scratch import special
-from scratch.derivatives import INSTEAD, PIECEWISE_CONSTANT, RULES, RULES_BESIDE_A_CONSTANT, Rule
+from scratch.composed import COMPOSED
+from scratch.derivatives import RULES, RULES_BESIDE_A_CONSTANT, Rule, all_but_one, cumulated
 from scratch.errors import InvalidInput
-from scratch.layers import Array, Shape
-
-
-class Var(NDArrayOperatorsMixin):
-    """value = function(*arguments): a real array that remembers where it came from; a leaf has no function.
-
-    Comparisons, signs and roundings of Vars are plain arrays: nothing flows back through them. Raises InvalidInput for complex
-    values and for NumPy functions without a rule.
-    """
-
-    __slots__ = ("arguments", "function", "rules", "value")
-
-    def __init__(self, value: Any, function: Any = None, arguments: tuple = (), rules: Sequence[Rule] = ()) -> None:
-        value = np.asarray(value)
-        if value.dtype.kind not in "fiub":
-            raise InvalidInput(f"Var: expected real numbers, got {value.dtype}")
-        self.value: Array = value if value.dtype.kind == "f" else value.astype(float)
-        self.function, self.arguments, self.rules = function, arguments, rules
-
-    shape = property(lambda self: self.value.shape)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    dtype = property(lambda self: self.value.dtype)
-    T = property(lambda self: np.transpose(self))
-    mT = property(lambda self: np.matrix_transpose(self))
-
-    def __getitem__(self, key: Any) -> Any:
-        return record(getitem, ITEM, self, key)
-
-    def __repr__(self) -> str:
-        return f"Var({self.value!r})"
-
-    def __array__(self, *_: Any, **__: Any) -> Array:
-        raise InvalidInput("np.asarray of a Var would lose where it came from: take .value if that is meant")
-
-    def reshape(self, *shape: Any) -> Any:
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return np.sum(self, axis=axis, keepdims=keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return np.mean(self, axis=axis, keepdims=keepdims)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        if method == "__call__":
-            return _dispatch(ufunc, inputs, options)
-        if method == "reduce" and ufunc in REDUCTIONS:
-            return _dispatch(REDUCTIONS[ufunc], inputs, {"axis": 0} | options)
-        raise InvalidInput(f"np.{ufunc.__name__}.{method} of a Var: there is no rule for it")
-
-    def __array_function__(self, function: Any, types: Any, inputs: tuple, options: dict[str, Any]) -> Any:
-        return _dispatch(function, inputs, options)
-
-
-def plain(x: Any) -> Any:
-    """The array in a Var; anything else as it is."""
-    return x.value if isinstance(x, Var) else x
-
-
-def record(function: Callable[..., Any], rules: Sequence[Rule], *arguments: Any) -> Any:
-    """function(*arguments), as a Var if one of them is a Var; ``rules[k]`` gives the k-th argument its share."""
-    value = function(*map(plain, arguments))
-    return Var(value, function, arguments, rules) if any(isinstance(a, Var) for a in arguments) else value
-
-
-def _dispatch(function: Any, inputs: tuple, options: dict[str, Any]) -> Any:
-    if function in PIECEWISE_CONSTANT:
-        return function(*map(plain, inputs), **options)
-    if function not in FUNCTIONS:
-        use = INSTEAD.get(function) or ", ".join(sorted({f.__name__ for f in FUNCTIONS}))
-        raise InvalidInput(f"np.{function.__name__} of a Var has no rule: use {use}")
-    try:
-        _signature(FUNCTIONS[function]).bind(*inputs, **options)
-    except TypeError as problem:
-        raise InvalidInput(f"np.{function.__name__} of a Var: {problem}") from None
-    return FUNCTIONS[function](*inputs, **options)
-
-
-_signature = cache(inspect.signature)
+from scratch.layers import Array
+from scratch.variables import FUNCTIONS, Var, plain, record
 
 
 def upstream(z: Var) -> list[Var]:
@@ -126,7 +47,7 @@ def shares(z: Var, again: bool = False, seed: Any = None) -> dict[int, Any]:
         raise InvalidInput(f"gradient: z must be one number unless a seed (its ∂J/∂z) is given, got shape {z.shape}")
     if seed is not None and np.shape(seed) != z.shape:
         raise InvalidInput(f"gradient: the seed must have z's shape {z.shape}, got {np.shape(seed)}")
-    start = np.ones_like(z.value) if seed is None else seed if isinstance(seed, Var) else np.asarray(seed, z.dtype)
+    start = np.ones_like(z.value) if seed is None else seed if isinstance(seed, Var) else np.array(seed, z.dtype)
     share = {id(z): start}
     for node in reversed(upstream(z)):
         known = (node, *node.arguments) if again else (node.value, *map(plain, node.arguments))
@@ -190,21 +111,11 @@ def normal_cdf(x: Any) -> Any:
     return _elementwise(special.normal_cdf, x)
 
 
-def _clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    a_min, a_max = min if a_min is None else a_min, max if a_max is None else a_max
     if isinstance(a_min, Var) or isinstance(a_max, Var):
         raise InvalidInput("np.clip: bounds that are Vars have no rule: use np.minimum(np.maximum(x, low), high)")
     return _elementwise(np.clip, x, -np.inf if a_min is None else a_min, np.inf if a_max is None else a_max)
-
-
-def _placed(g: Array, key: Any, shape: Shape) -> Array:
-    """Zeros with g added at ``key``: what indexing does, backwards."""
-    into = np.zeros(shape, g.dtype)
-    np.add.at(into, key, g)
-    return into
-
-
-PLACED = (lambda h, z, g, key, shape: h[key],)
-ITEM = (lambda g, z, x, key: record(_placed, PLACED, g, key, x.shape),)
 
 
 def _reshaped(function: Any, x: Var, *how: Any) -> Any:
@@ -231,13 +142,23 @@ def _max(x: Var, axis: Any = None, *, keepdims: bool = False) -> Any:
     return _over(np.max, lambda g, z, x, axes: g * (x == z) / np.sum(x == z, axes, keepdims=True), x, axis, keepdims)
 
 
-def _mean(x: Var, axis: Any = None, *, keepdims: bool = False) -> Any:
-    total = np.sum(x, axis, keepdims=keepdims)
-    return total / (x.size / total.size if total.size else 1)
+def _prod(x: Var, axis: Any = None, *, keepdims: bool = False) -> Any:
+    return _over(np.prod, lambda g, z, x, axes: g * all_but_one(x, axes), x, axis, keepdims)
 
 
-def _var(x: Var, axis: Any = None, *, keepdims: bool = False) -> Any:
-    return np.mean(np.square(x - np.mean(x, axis, keepdims=True)), axis, keepdims=keepdims)
+def _along(function: Any, back: Rule, x: Var, axis: int | None) -> Any:
+    return record(function, (back,), np.ravel(x) if axis is None else x, 0 if axis is None else axis)
+
+
+def _cumsum(x: Var, axis: int | None = None) -> Any:
+    def back(g: Any, z: Any, x: Any, axis: int) -> Any:
+        return np.flip(np.cumsum(np.flip(g, axis), axis), axis)
+
+    return _along(np.cumsum, back, x, axis)
+
+
+def _cumprod(x: Var, axis: int | None = None) -> Any:
+    return _along(np.cumprod, cumulated, x, axis)
 
 
 def _matmul(x: Any, y: Any) -> Any:
@@ -248,7 +169,9 @@ def _matmul(x: Any, y: Any) -> Any:
     return record(np.matmul, (lambda g, z, x, y: g @ y.mT, lambda g, z, x, y: x.mT @ g), x, y)
 
 
-def _concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
+def _concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+    if axis is None:
+        return np.concatenate([np.ravel(a) for a in arrays])
     cuts = np.cumsum([0, *(np.shape(a)[axis] for a in arrays)])
     before = (slice(None),) * (axis % np.ndim(arrays[0]))
     rules = [lambda g, *_, key=(*before, slice(*cut)): g[key] for cut in pairwise(cuts)]
@@ -259,14 +182,8 @@ def _concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
     return record(concatenate, rules, *arrays)
 
 
-def _take_along_axis(x: Var, indices: Array, axis: int = -1) -> Any:
-    grid = list(np.ogrid[tuple(slice(n) for n in x.shape)])
-    grid[axis] = indices
-    return x[tuple(grid)]
-
-
 WHERE = (lambda *_: 0, lambda g, z, c, x, y: np.where(c, g, 0), lambda g, z, c, x, y: np.where(c, 0, g))
-FUNCTIONS: dict[Any, Callable[..., Any]] = {
+FUNCTIONS |= {
     **{f: partial(_elementwise, f) for f in RULES},
     **{f: partial(_transposed, f) for f in (np.transpose, np.swapaxes, np.matrix_transpose, np.moveaxis)},
     np.clip: _clip,
@@ -275,19 +192,17 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.expand_dims: lambda x, axis: _reshaped(np.expand_dims, x, axis),
     np.squeeze: lambda x, axis=None: _reshaped(np.squeeze, x, axis),
     np.sum: _sum,
-    np.mean: _mean,
-    np.var: _var,
+    np.prod: _prod,
     np.max: _max,
     np.amax: _max,
-    np.min: lambda x, axis=None, *, keepdims=False: -np.max(-x, axis, keepdims=keepdims),
+    np.cumsum: _cumsum,
+    np.cumprod: _cumprod,
     np.matmul: _matmul,
     np.where: lambda c, x, y: record(np.where, WHERE, plain(c), x, y),
     np.broadcast_to: lambda x, shape: record(np.broadcast_to, (lambda g, *_: g,), x, shape),
     np.concatenate: _concatenate,
-    np.stack: lambda arrays, axis=0: np.concatenate([np.expand_dims(a, axis) for a in arrays], axis),
-    np.take_along_axis: _take_along_axis,
+    **COMPOSED,
 }
-REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min}
 
 if __name__ == "__main__":
     from scratch.tape import main

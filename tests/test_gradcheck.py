@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scratch import gradcheck
+from scratch import BatchNorm, CrossEntropy, Dense, Job, Tanh, gradcheck, training
 from scratch.autodiff import Var, gradient
+from scratch.contract import Batch
 from scratch.errors import InvalidInput
-from scratch.gradcheck import central_difference, compare, complex_step, kinks, taylor_slope
+from scratch.gradcheck import central_difference, compare, complex_step, kinks, rounding, taylor_slope
 
 SHAPES = [(3, 2), (4, 3, 2), (2, 4, 3, 2), (1, 5), (5, 1)]  # stacks of 0, 1 and 2 axes
 
@@ -65,10 +66,10 @@ def test_points_are_few_at_a_time(monkeypatch):
 
     complex_step(function, drawn((3, 5, 4)))
     assert [shape[1:] for shape in seen] == [(3, 5, 4)] * len(seen)
-    assert sum(shape[0] for shape in seen) == 20 and max(shape[0] for shape in seen) == 1
+    assert [shape[0] for shape in seen[:20]] == [1] * 20 and max(shape[0] for shape in seen) == 1
     seen.clear()
     complex_step(function, drawn((5, 4)))
-    assert [shape[0] for shape in seen] == [5, 5, 5, 5]
+    assert [shape[0] for shape in seen[:4]] == [5, 5, 5, 5] and max(shape[0] for shape in seen) == 5
 
 
 def test_vectors_and_numbers():
@@ -223,3 +224,240 @@ def test_errors():
         taylor_slope(lambda x: x.sum(), x, x, x)
     with pytest.raises(InvalidInput, match=r"one shape, got \(2, 3, 4\) and \(3, 4\)"):
         compare(x, x[0])
+
+
+NOT_ANALYTIC = {
+    "x² + |x|": lambda x: x**2 + np.abs(x),
+    "x² + a little |x|": lambda x: x**2 + 1e-4 * np.abs(x),
+    "|x|·x": lambda x: np.abs(x) * x,
+    "x·x̄": lambda x: x * np.conj(x),
+    "√(x·x̄) + 0j": lambda x: np.sqrt(x * np.conj(x)) + 0j,
+    "real part": lambda x: np.sin(x) + (x.real) ** 2,
+    "largest of |x|": lambda x: np.maximum(np.abs(x), 1e-4) * np.exp(x),
+    "linalg.norm": lambda x: np.sqrt(np.abs(x) ** 2 + 1) + 0 * x,
+    "sign by division": lambda x: x * x / np.abs(x) + x**3,
+}
+
+
+@pytest.mark.parametrize("name", NOT_ANALYTIC)
+@pytest.mark.parametrize("size", [1e-3, 1.0, 10.0])
+def test_complex_step_refuses_what_is_not_analytic(name, size):
+    """[2, −4] for [3, −5]: every one of these gave a number that is not the slope."""
+    function, x = NOT_ANALYTIC[name], size * np.array([1.0, -2.0, 0.7])
+    with pytest.raises(
+        InvalidInput, match=r"^complex_step: the function is not analytic at \(0,\): the step gives .*\.real"
+    ):
+        complex_step(lambda points: function(points).sum(-1), x, axes=1)
+
+
+def test_complex_step_refuses_one_coordinate_in_one_network():
+    """|x| of a single coordinate of a single network; the message names it."""
+    x, only = drawn((3, 2, 4)), np.zeros((3, 2, 4))
+    only[1, 0, 2] = 1e-3
+    with pytest.raises(InvalidInput, match=r"not analytic at \(1, 0, 2\)"):
+        complex_step(lambda p: (np.exp(np.sin(p)) + only * np.abs(p)).sum((-2, -1)), x)
+
+
+@pytest.mark.parametrize(
+    "function, slope, x",
+    [
+        (lambda x: np.sin(x), lambda x: np.cos(x), [1e8, -3e5, 2.0]),
+        (lambda x: np.exp(300 * x), lambda x: 300 * np.exp(300 * x), [0.01, -0.02, 0.1]),
+        (lambda x: np.log(x), lambda x: 1 / x, [1e-9, 1e-3, 1e9]),
+        (lambda x: np.sqrt(x), lambda x: 0.5 / np.sqrt(x), [1e-12, 1.0, 4.0]),
+        (lambda x: np.where(x.real > 0, x, 0), lambda x: np.where(x > 0, 1, 0), [0.0, -1.0, 3.0]),
+        (lambda x: np.maximum(x, 0) ** 2, lambda x: np.maximum(2 * x, 0), [1e-9, -1e-9, 3.0]),
+        (lambda x: np.where(x > 1, x**3, x), lambda x: np.where(x > 1, 3 * x**2, 1), [0.5, 1.5, -2.0]),
+        (lambda x: np.log1p(np.exp(-x)), lambda x: -1 / (1 + np.exp(x)), [30.0, 36.0, -5.0]),
+        (lambda x: 1e6 + 1e-3 * np.tanh(x), lambda x: 1e-3 / np.cosh(x) ** 2, [0.1, 5.0, -0.3]),
+        (lambda x: np.tanh(1e4 * (x - 0.5)), lambda x: 1e4 / np.cosh(1e4 * (x - 0.5)) ** 2, [0.50001, 0.4999, 0.5]),
+        (lambda x: 0 * x + 7, lambda x: 0 * x, [1.0, 2.0, 3.0]),
+    ],
+)
+def test_complex_step_lets_the_analytic_pass(function, slope, x):
+    """Where a difference is bad and the step right: x huge, sharp, next to a pole, at a kink, branches, cancellation, confident nets."""
+    x = np.array(x)
+    for one in x:  # alone, so that no other coordinate's size hides it
+        found = complex_step(lambda p: function(p).sum(-1), np.array([one]), axes=1)
+        np.testing.assert_allclose(found, slope(np.array([one])), rtol=1e-13)
+    np.testing.assert_allclose(complex_step(lambda p: function(p).sum(-1), x, axes=1), slope(x), rtol=1e-13)
+
+
+def test_complex_step_at_the_border_of_a_domain():
+    """f refuses x + h: nothing to compare with, and the step itself never leaves the domain."""
+
+    def probability(p):
+        if (p.real > 1).any():
+            raise InvalidInput("not a probability")
+        return (p**2).sum(-1)
+
+    assert np.array_equal(complex_step(probability, np.array([1.0, 0.5]), axes=1), [2, 1])
+
+
+@pytest.mark.parametrize("x", [[1, 2, -3], np.array([1, 2, -3]), np.array([1, 2, 3], np.uint8), np.float32([1, 2, 3])])
+def test_whole_numbers_and_lists_are_points(x):
+    for witness, bound in ((complex_step, 1e-15), (central_difference, 1e-9)):
+        assert compare(witness(lambda p: (p**3).sum(-1), x, axes=1), 3.0 * np.asarray(x, float) ** 2) <= bound
+
+
+def single(function):
+    """As it is where a weight, or a cast, is float32 or complex64."""
+
+    def inside(x):
+        return function(x.astype(np.complex64 if x.dtype.kind == "c" else np.float32))
+
+    return inside
+
+
+SUM = np.array([0.3, -1.7, 2.2])
+COARSE = {
+    "float32 comes back": single(lambda x: np.exp(np.sin(x)).sum(-1)),
+    "float64 comes back": lambda x: single(lambda y: np.exp(np.sin(y)).sum(-1))(x) * np.float64(1),
+    "in the midst": lambda x: np.exp(single(np.sin)(x * SUM) + 0 * x).sum(-1),
+    "one of many": lambda x: (x**2).sum(-1) + single(np.sin)(x[..., 0]),
+    "beside a large number": lambda x: 1000 + single(lambda y: np.sin(y).sum(-1))(x) * np.float64(1),
+}
+
+
+@pytest.mark.parametrize("name", COARSE)
+def test_single_precision_inside_is_noticed(name):
+    """float32 within a central difference is 2 % off, within a complex step 1e-7: neither without a word."""
+    x = np.array([0.4, -1.1, 2.5])
+    for witness in (central_difference, kinks, lambda f, x, axes: taylor_slope(f, x, np.cos(x), x, axes=axes)):
+        with pytest.raises(
+            InvalidInput, match=r"must have float64's digits, but its values are noise from .*e-.* something inside"
+        ):
+            witness(COARSE[name], x, axes=1)
+    with pytest.raises(
+        InvalidInput, match=r"^complex_step: the function must .*(got complex64|is coarser, as float32 is)$"
+    ):
+        complex_step(COARSE[name], x, axes=1)
+    central_difference(COARSE[name], x, 1e-2, axes=1)  # the caller has chosen a step
+
+
+def test_half_precision_inside_is_noticed():
+    """float16 does not feel the step at all: it gave 0."""
+    with pytest.raises(InvalidInput, match=r"^central_difference: the function must have float64's digits"):
+        central_difference(lambda x: np.sin(x.astype(np.float16)).astype(float).sum(-1), drawn((3,)), axes=1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.maximum(x, 0).sum(-1),
+        lambda x: np.abs(x).sum(-1) + 1e3,
+        lambda x: (np.tanh(x @ np.ones((3, 500)) * 1e-2) ** 2).sum(-1),
+        lambda x: np.exp(50 * np.sin(20 * x)).sum(-1),
+        lambda x: (x * 0).sum(-1) + 0.1,
+        lambda x: ((x - 0.5).sum(-1) ** 2) * 1e-30,
+        lambda x: np.round(x * 4).sum(-1),
+        lambda x: np.log(np.exp(x).sum(-1)),
+    ],
+)
+def test_float64_is_not_suspected(function):
+    """Kinks at the point, sums, sharp and flat functions, the exact minimum of a square."""
+    for x in (np.zeros(3), np.array([0.5, 0.5, 0.5]), drawn((3,)), 1e3 * np.ones(3) / 7e3):
+        central_difference(function, x, axes=1)
+        kinks(function, x, axes=1)
+        taylor_slope(function, x, np.ones(3), np.ones(3), axes=1)
+
+
+def test_steps_that_are_none():
+    """0/0 is no derivative."""
+    x = drawn((2,))
+    for call in (
+        lambda: complex_step(np.sum, x, step=0.0),
+        lambda: central_difference(np.sum, x, step=-1e-3),
+        lambda: kinks(np.sum, x, step=0),
+        lambda: taylor_slope(np.sum, x, x, x, first=np.nan),
+    ):
+        with pytest.raises(InvalidInput, match=r"the step must be positive, got"):
+            call()
+    with pytest.raises(InvalidInput, match=r"a step of 1e-30 is lost beside the largest \|x\|"):
+        central_difference(lambda p: p.sum(-1), x, step=1e-30, axes=1)
+    for witness in (complex_step, central_difference, kinks):
+        with pytest.raises(InvalidInput, match=r"x must be real numbers, got complex128"):
+            witness(lambda p: p.sum(-1), x + 0j, axes=1)
+
+
+# what rounding may do to a gradient
+
+
+def before_a_norm(dtype, bias=0.0):
+    """A right network with a bias before its batch norm, whose gradient is exactly zero; parameters, input, and its two witnesses."""
+    random, layers = np.random.default_rng(3), (Dense(4), BatchNorm(), Tanh(), Dense(3))
+    w, v, x = (random.standard_normal(shape).astype(dtype) for shape in ((4, 5), (3, 4), (5, 16)))
+    b, labels = np.full((4, 1), bias, dtype), random.integers(0, 3, 16)
+    one, zero = np.ones((4, 1), dtype), np.zeros((3, 1), dtype)
+
+    def parameters(w, b):
+        return ({"W": w, "b": b}, {"gamma": one, "beta": 0 * one}, {}, {"W": v, "b": zero})
+
+    def by_hand(w, b, x):
+        g = training.snapshot(Job(layers, CrossEntropy(), parameters(w, b), Batch(x, labels))).gradients[0]
+        return [g["W"], g["b"]]
+
+    def value(w, b, x):
+        normal = w @ x + b
+        normal = normal - np.mean(normal, -1, keepdims=True)
+        normal = normal / np.sqrt(np.mean(normal * normal, -1, keepdims=True) + 1e-5)
+        z = v.astype(float) @ np.tanh(normal)
+        return np.mean(np.log(np.exp(z).sum(-2)) - z[..., labels, np.arange(16)], -1)
+
+    def stepped(witness):
+        return lambda w, b, x: [
+            witness(lambda moved: value(moved, b.astype(float), x.astype(float)), w),
+            witness(lambda moved: value(w.astype(float), moved, x.astype(float)), b),
+        ]
+
+    return [w, b, x], by_hand, stepped
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.7])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("witness", [complex_step, central_difference], ids=lambda f: f.__name__)
+def test_a_gradient_that_is_exactly_zero_is_no_alarm(dtype, witness, bias):
+    """compare alone cries wolf, 1.1 or so; beyond rounding nothing is left. A planted error is found, in both parameters."""
+    random = np.random.default_rng(1)
+    arrays, by_hand, stepped = before_a_norm(dtype, bias)
+    hand, said = by_hand(*arrays), stepped(witness)(*arrays)
+    free = [a + b for a, b in zip(*(rounding(f, arrays, random) for f in (by_hand, stepped(witness))), strict=True)]
+    assert compare(hand[1], said[1]) > 0.5, "two noises have nothing in common"
+    worst = 1e-4 if dtype is np.float32 else 1e-8 if witness is central_difference else 1e-13
+    scale = np.linalg.norm(said[0])
+    for a, b, allowed in zip(hand, said, free, strict=True):
+        assert compare(a, b, rounding=allowed) == 0 and allowed <= worst * scale
+        for size in (10 * float(allowed), 1e-3 * scale, scale):
+            wrong = a.astype(float)
+            wrong[0, 0] += size
+            assert compare(wrong, b, rounding=allowed) > 0.5 * size / max(np.linalg.norm(wrong), np.linalg.norm(b))
+    assert compare(hand[0] * dtype(1.001), said[0], rounding=free[0]) > 5e-4
+
+
+def test_rounding_by_hand():
+    """A gradient that does not round: √k·u of it, four times; its inputs' roundings; a stack network by network; types and integers."""
+    random = np.random.default_rng(0)
+    x = 2.0 + drawn((3, 4, 9)) ** 2
+    sizes = np.array([1.0, 1e3, 1e-3])[:, None, None]
+    constant, square = rounding(lambda x, k: [np.ones((3, 2, 2)), sizes * x**2], [x, np.array([[7]])], random)
+    assert np.allclose(constant, 4 * 3 * 2.0**-53 * 2, rtol=1e-12)
+    moved = 4 * (2 * 3 * 2.0**-52 + 3 * 2.0**-53) * np.linalg.norm(sizes * x**2, axis=(-2, -1))  # x² moves by 2·√k·ε
+    assert np.all(abs(square / moved - 1) < 0.1)
+    (single_,) = rounding(lambda x: [x**2], [x.astype(np.float32)], random)
+    assert np.allclose(single_, square / sizes.ravel() * 2.0**29, rtol=0.2)
+
+
+def test_compare_neither_underflows_nor_overflows():
+    """Vanished gradients are as wrong as others: squares of 1e-200, and of 1e-25 in float32, are 0; of 1e200 they are ∞."""
+    a, b = np.array([[3.0, 4.0]]), np.array([[3.0, 0.0]])
+    for scale in (1e-200, 1e-307, 1e200):
+        assert compare(scale * a, scale * b) == pytest.approx(0.8)
+    for scale in (1e-25, 1e-38, 1e30):
+        assert compare(np.float32(scale) * a.astype("f4"), np.float32(scale) * b.astype("f4")) == pytest.approx(
+            0.8, rel=1e-6
+        )
+    assert compare(np.array([[2]], np.uint8), np.array([[3]], np.uint8)) == pytest.approx(1 / 3)
+    assert compare([[3.0, 4.0]], [[3.0, 0.0]]) == 0.8
+    assert compare(np.array(2.0), np.array(1.0)) == 0.5
+    assert compare(a, b, rounding=4.0) == 0 and compare(a, b, rounding=3.0) == pytest.approx(0.2)
+    assert np.isnan(compare(a, a * np.nan, rounding=1.0))

@@ -76,7 +76,7 @@ PAGES = {
     "training": Page("Fitting, metrics, saving", ("fitting", "metrics", "saving")),
     "autodiff": Page(
         "Autodiff and gradient checks",
-        ("autodiff", "tape", "gradcheck", "derivatives", "special"),
+        ("autodiff", "variables", "tape", "gradcheck", "derivatives", "composed", "special"),
         listing=worked_examples,
     ),
 }

@@ -34,7 +34,7 @@ BESIDE = {  # what is no description, and has no twin that could be asked
     "scratch.saving.save": ("torchref.saving.state_dict",),
     "scratch.saving.load": ("torchref.saving.from_state_dict",),
     "scratch.metrics.top_k": ("torch.topk",),
-    "scratch.autodiff.Var": ("torch.Tensor",),
+    "scratch.variables.Var": ("torch.Tensor",),
     "scratch.autodiff.gradient": ("torch.autograd.grad",),
     "scratch.autodiff.hessian": ("torch.autograd.functional.hessian",),
     "scratch.autodiff.hessian_vector": ("torch.autograd.functional.hvp",),
@@ -51,7 +51,8 @@ NONE = {  # and why
 }
 EITHER = "it takes what either implementation gives back"
 REST = dict.fromkeys(("fitting", "metrics", "training", "network", "saving"), EITHER) | dict.fromkeys(
-    ("autodiff", "derivatives", "gradcheck", "tape", "special"), "PyTorch's autograd does without"
+    ("autodiff", "variables", "derivatives", "composed", "gradcheck", "tape", "special"),
+    "PyTorch's autograd does without",
 )
 
 

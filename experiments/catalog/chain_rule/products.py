@@ -19,7 +19,6 @@ from experiments.randomness import generator
 from scratch import Dense, InnerProduct
 from scratch.autodiff import Var, gradient, upstream
 from scratch.contract import Batch, Job
-from scratch.gradcheck import complex_step
 from scratch.layers import Array
 
 
@@ -193,7 +192,7 @@ def forward_mode(backend: str, w: Array, x: float) -> int:
         tally.append(counted.count)
         return found.numpy()
 
-    complex_step(values, w, axes=1)
+    values(w + 1e-30j * np.eye(len(w)))  # not gradcheck's, which also looks whether it may
     return sum(tally)
 
 
