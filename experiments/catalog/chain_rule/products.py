@@ -1,118 +1,43 @@
-"""Long products y = w1 w2 … wn x: every derivative against fifty digits, and the multiplications that it takes."""
+"""What is the derivative of a long product, y = w1 w2 … wn x?
+
+By each factor the product of the others, by a variable in all of them a sum of n products, and the second derivatives are products of
+the rest. Each is compared with fifty digits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import accumulate
 from math import prod
+from operator import mul
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from experiments import agreement
-from experiments.catalog.chain_rule.derivatives import BACKENDS, curved, farthest, leaves, off, slopes
-from experiments.experiment import Tables, backends
+from experiments.catalog.chain_rule.laws import BOUNDED, Exact, bounded, distances, fifty_digits, largest, summed
+from experiments.catalog.chain_rule.shared import curved, gradients, multiplied
+from experiments.lab import Claim, Cost, Lab, cells, claims
 from experiments.randomness import generator
 from scratch import Dense, InnerProduct
-from scratch.autodiff import Var, gradient, upstream
-from scratch.contract import Batch, Job
+from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array
 
 
-def chains(*, n: int, draws: int, seed: int) -> Tables:
-    """y = w1 w2 … wn x: every ∂y/∂w_i, the product rule, H v, and what the gradient costs."""
+@cells(lambda options: [{"n": n} for n in options.factors], cost=Cost(2.5, 19, {"n": 3}))
+@fifty_digits()
+def chains(lab: Lab, n: int, draws: int, seed: int) -> pd.DataFrame:
+    """Every ∂y/∂w_i, the product rule and H v of random products: the largest distances of all draws."""
     random = generator(seed, "factors", n)
     w, x, v = random.standard_normal((draws, n)), random.uniform(0.5, 1.5, draws), random.standard_normal((draws, n))
-    job = chain_job(w, x)
-    found = []
-    for backend in BACKENDS:
-        ready = layered(backend, job)
-        for draw in range(draws):
-            rows = single(backend, w[draw], x[draw], v[draw], ready[draw])
-            found += [
-                {"backend": backend, "n": n, "quantity": name, "measured": a, "control": b}
-                for name, (a, b) in rows.items()
-            ]
-    worst = (
-        pd.DataFrame(found)
-        .groupby(["backend", "n", "quantity"], sort=False)[["measured", "control"]]
-        .max()
-        .reset_index()
-    )
-    ours, theirs = (backend.snapshot(job) for backend in backends("cpu").values())
-    differences = agreement.pointwise(job, ours, theirs, generator(0, "shadows"))
-    cost = [
-        {"backend": b, "n": n, "mode": mode, "multiplications": count(b, w[0], x[0])}
-        for b in BACKENDS
-        for mode, count in COUNTS.items()
+    layers = {backend: layered(shot) for backend, shot in lab.look(chain_job(w, x), f"{n} factors").items()}
+    found = [
+        table
+        for k in range(draws)
+        for table in single(w[k], x[k], v[k], {backend: found[k] for backend, found in layers.items()})
     ]
-    return {
-        "chains": worst.assign(predicted=[most(n)[name] for name in worst.quantity], draws=draws),
-        "cost": pd.DataFrame(cost),
-        "agreement": agreement.table(differences, "chains", f"{n} factors"),
-    }
-
-
-def most(n: int) -> dict[str, int]:
-    """Roundings on the longest way: n factors of a product; each of a sum of n products of n factors or sums; and of n(n − 1) of them."""
-    return {"autodiff": n + 1, "layers": n + 1, "product rule": 3 * n + 1, "H v": 4 * n + 1}
-
-
-def single(backend: str, w: Array, x: float, v: Array, by_layers: Array) -> dict[str, tuple[float, float]]:
-    """For one product the farthest number of each kind from the exact one, and the same for what is wrong."""
-    factors, start = [Decimal(a) for a in w.tolist()], Decimal(float(x))
-    others = [start * a for a in without_each(factors)]
-    whole = float(prod(factors) * start)
-    g = slopes(backend, lambda *factors: multiplied(factors, x), w[:, None])[:, 0]
-    exact = [(a, abs(a)) for a in others]
-    wrong = farthest(np.full(len(w), whole), exact)
-    return {
-        "autodiff": (farthest(g, exact), wrong),
-        "layers": (farthest(by_layers, exact), wrong),
-        "product rule": leibniz(backend, factors, w, x),
-        "H v": products_curved(backend, factors, start, w, x, v),
-    }
-
-
-def multiplied(factors: Iterable[Any], x: Any, times: Callable[[Any, Any], Any] = lambda a, b: a * b) -> Any:
-    """w_n (… (w2 (w1 x)))."""
-    for w in factors:
-        x = times(w, x)
-    return x
-
-
-def without_each(factors: Sequence[Decimal]) -> list[Decimal]:
-    """The product of all the others, for each; what is left of it times what is right of it, so a 0 does no harm."""
-    left, right = [Decimal(1)], [Decimal(1)]
-    for a, b in zip(factors, factors[::-1], strict=True):
-        left.append(left[-1] * a)
-        right.append(right[-1] * b)
-    return [left[i] * right[len(factors) - 1 - i] for i in range(len(factors))]
-
-
-def leibniz(backend: str, factors: Sequence[Decimal], w: Array, x: float) -> tuple[float, float]:
-    """y = (|w1| + x) … (|wn| + x): y′ is the sum, over the factors, of the products of the others, not the product of slopes, 1."""
-    total = sum(without_each([abs(a) + Decimal(float(x)) for a in factors]), Decimal())
-    found = slopes(backend, lambda x: multiplied([a + x for a in np.abs(w).tolist()], 1.0), np.array([[x]]))
-    return off(found.item(), (total, total)), off(1.0, (total, total))
-
-
-def products_curved(
-    backend: str, factors: Sequence[Decimal], start: Decimal, w: Array, x: float, v: Array
-) -> tuple[float, float]:
-    """(H v)_i = Σ_{j≠i} v_j x Π_{k≠i,j} w_k: the diagonal of H is 0, for y is straight in each factor."""
-    found = curved(backend, lambda *factors: multiplied(factors, x), w, v)
-    worst = [0.0, 0.0]
-    for i, among in enumerate(found.tolist()):
-        rest = [*factors[:i], *factors[i + 1 :]]
-        weights = [Decimal(a) for a in np.delete(v, i).tolist()]
-        terms = [start * a * b for a, b in zip(without_each(rest), weights, strict=True)]
-        exact = (sum(terms, Decimal()), sum(map(abs, terms), Decimal()))
-        worst = [max(worst[0], off(among, exact)), max(worst[1], off(0.0, exact))]
-    return worst[0], worst[1]
+    return largest(found)
 
 
 def chain_job(w: Array, x: Array) -> Job:
@@ -123,77 +48,89 @@ def chain_job(w: Array, x: Array) -> Job:
     return Job((Dense(1, bias=False),) * n, InnerProduct(), parameters, Batch(x[:, None, None].copy(), one))
 
 
-def layered(backend: str, job: Job) -> Array:
+def layered(shot: Snapshot) -> Array:
     """∂y/∂w_i (draws, n) by the layers' backward, by nn.Linear."""
-    gradients = backends("cpu")[backend].snapshot(job).gradients
-    return np.stack([named["W"][:, 0, 0] for named in gradients], axis=1)
+    return np.stack([named["W"][:, 0, 0] for named in shot.gradients], axis=1)
 
 
-# --- what it costs ---------------------------------------------------------------------------------------------------------
+def single(w: Array, x: float, v: Array, layers: Mapping[str, Array]) -> Iterator[pd.DataFrame]:
+    """For one product the distances of both implementations' numbers, of each kind the largest."""
+    n, exact = len(w), exact_numbers(w, x, v)
+    whole = [float(prod(map(Decimal, w.tolist())) * Decimal(float(x)))] * n
+    wrong = {"autodiff": whole, "layers": whole, "product rule": [1.0], "H v": [0.0] * n}
+
+    def y(*factors: Any) -> Any:
+        return multiplied(factors, x)
+
+    def shifted(x: Any) -> Any:
+        return multiplied([a + x for a in np.abs(w).tolist()], 1.0)
+
+    for backend, by_layers in layers.items():
+        found = {
+            "autodiff": gradients(backend, y, w[:, None])[:, 0],
+            "layers": by_layers,
+            "product rule": gradients(backend, shifted, np.array([[x]]))[:, 0],
+            "H v": curved(backend, y, w, v),
+        }
+        yield distances(exact, found, wrong, backend=backend, n=n)
 
 
-class Multiplications(TorchDispatchMode):
-    """Counts the numbers that PyTorch multiplies, forwards and backwards."""
+def exact_numbers(w: Array, x: float, v: Array) -> dict[str, list[Exact]]:
+    """Of y = w1 w2 … wn x, ∂y/∂w_i and (H v)_i = Σ_(j≠i) v_j x Π_(k≠i,j) w_k, for H's diagonal is 0: y is straight in each factor.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else PyTorch loads its compiler, three seconds, only to keep it away from here
-
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        result = function(*arguments, **({} if options is None else options))
-        if function.overloadpacket is torch.ops.aten.mul:
-            self.count += result.numel()
-        return result
+    Of y = (|w1| + x) … (|wn| + x), y′: the sum, over the factors, of the products of the others, not the product of the slopes, 1.
+    """
+    factors, directions, start = [Decimal(a) for a in w.tolist()], [Decimal(a) for a in v.tolist()], Decimal(float(x))
+    slopes = [summed([start * others]) for others in without_each(factors)]
+    second = []
+    for i in range(len(w)):
+        rest, weights = (numbers[:i] + numbers[i + 1 :] for numbers in (factors, directions))
+        second.append(summed([start * a * b for a, b in zip(without_each(rest), weights, strict=True)]))
+    sums = without_each([abs(a) + start for a in factors])
+    return {"autodiff": slopes, "layers": slopes, "product rule": [summed(sums)], "H v": second}
 
 
-class Counted:
-    """A function that remembers how many numbers it has given."""
-
-    def __init__(self, function: Callable[..., Any], tally: list[int]) -> None:
-        self.function, self.tally = function, tally
-
-    def __call__(self, *arguments: Any) -> Any:
-        result = self.function(*arguments)
-        self.tally.append(int(np.size(result)))
-        return result
+def without_each(factors: Sequence[Decimal]) -> list[Decimal]:
+    """The product of all the others, for each; what is left of it times what is right of it, so a 0 does no harm."""
+    left, right = (list(accumulate(numbers, mul, initial=Decimal(1))) for numbers in (factors, factors[::-1]))
+    return [a * b for a, b in zip(left, right[-2::-1], strict=False)]
 
 
-def reverse_mode(backend: str, w: Array, x: float) -> int:
-    """All n derivatives in one pass forwards and one backwards."""
-    if backend == "torchref":
-        tensors = leaves(w)
-        with Multiplications() as counted:
-            torch.autograd.grad(multiplied(tensors, x), tensors)
-        return counted.count
-    tally: list[int] = []
-    variables = [Var(a) for a in w]
-    y = multiplied(variables, x, Counted(np.multiply, tally))
-    for node in upstream(y):
-        node.rules = tuple(
-            Counted(rule, tally) for rule in node.rules
-        )  # of a product: the share times the other factor
-    gradient(y, variables)
-    return sum(tally)
+def most(n: int) -> dict[str, int]:
+    """Roundings on the longest way: n factors of a product; each of a sum of n products of n factors or sums; and of n(n − 1) of them."""
+    return {"autodiff": n + 1, "layers": n + 1, "product rule": 3 * n + 1, "H v": 4 * n + 1}
 
 
-def forward_mode(backend: str, w: Array, x: float) -> int:
-    """One derivative a pass: n complex steps."""
-    tally: list[int] = []
-
-    def values(points: Array) -> Array:
-        if backend == "scratch":
-            return multiplied(points.T, x, Counted(np.multiply, tally))
-        with Multiplications() as counted:
-            found = multiplied(list(torch.from_numpy(points).T), x)
-        tally.append(counted.count)
-        return found.numpy()
-
-    values(w + 1e-30j * np.eye(len(w)))  # not gradcheck's, which also looks whether it may
-    return sum(tally)
+def of(chains: pd.DataFrame, *quantities: str) -> pd.DataFrame:
+    rows = chains[chains.quantity.isin(quantities)]
+    rows = rows.assign(factors=rows.n.map(lambda n: "factor" if n == 1 else "factors"))
+    roundings = pd.Series([most(n)[quantity] for n, quantity in zip(rows.n, rows.quantity, strict=True)], rows.index)
+    return bounded(rows, "{n} {factors}" + ", {quantity}" * (len(quantities) > 1), roundings)
 
 
-COUNTS = {"reverse": reverse_mode, "complex step": forward_mode}
+@claims
+def of_products(chains: pd.DataFrame) -> Iterator[Claim]:
+    yield Claim(
+        name="the product of the others",
+        statement="y = w1 w2 … wn x: ∂y/∂w_i is x times the product of all the other factors, by autodiff and by the layers' own backward.",
+        source="notes: y = w1 w2 … wn x",
+        basis=f"n + 1 roundings lie on any way. {BOUNDED}",
+        control="the product of all factors, w_i among them",
+        comparisons=of(chains, "autodiff", "layers"),
+    )
+    yield Claim(
+        name="the product rule",
+        statement="y = (|w1| + x) … (|wn| + x): y′ is the sum over the factors of the products of the others, n paths from x to y.",
+        source="derived: each factor has slope 1 in x",
+        basis=f"1 rounding in each of n factors, n in their product, n in the sum. {BOUNDED}",
+        control="the product of the slopes, 1",
+        comparisons=of(chains, "product rule"),
+    )
+    yield Claim(
+        name="H v of a product",
+        statement="(H v)_i = Σ_(j≠i) v_j x Π_(k≠i,j) w_k, two passes for any n; the diagonal of H is 0, as y is straight in every factor.",
+        source="derived; Pearlmutter 1994",
+        basis=f"n roundings each in the product, in its two ways back and in the sum, 1 in v. {BOUNDED}",
+        control="the diagonal of H alone: 0",
+        comparisons=of(chains, "H v"),
+    )
