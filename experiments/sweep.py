@@ -91,7 +91,7 @@ def run(
     with tempfile.TemporaryDirectory() as nowhere:
         store = Store((Path(out) if out is not None else Path(nowhere)) / "cells", experiment.name)
         pending = [cell for cell in cells if fresh or not store.path(cell).exists()]
-        work.refuse(experiment, options, pending, min(jobs, len(pending) or 1))
+        work.refuse(experiment, options, pending, jobs)
         if out is not None:
             writable(Path(out))
         outcomes, seconds = compute(experiment, cells, store, jobs, fresh)
