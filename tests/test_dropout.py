@@ -382,7 +382,7 @@ def test_a_seed_has_no_say_in_its_own_keep():
     [
         ({"keeps": (0.5, 0.8)}, "--keeps: expected 1.0 among them"),
         ({"keeps": (0.0, 1.0)}, "--keeps: expected numbers from 1e-06 to 1"),
-        ({"ridge_keeps": (1.0,)}, "--ridge-keeps: expected different values"),
+        ({"ridge_keeps": (1.0,)}, "--ridge-keeps: expected two or more"),
         ({"ridge_keeps": (0.5, 0.5, 1.0)}, "--ridge-keeps: expected different values"),
         ({"wrong": ()}, "--wrong: expected at least one value"),
         ({"wrong": (1.0,)}, "--wrong: expected numbers from 0 to 0.999"),
