@@ -81,7 +81,7 @@ def expected(option: Option) -> str:
     article = "" if option.several or option.kind is bool else "a "
     if option.choices:
         return " or ".join(map(str, option.choices))
-    span = f" from {option.range.low:.10g} to {option.range.high:.10g}" if option.range else ""
+    span = f" from {option.range.low:.10g} to {option.range.high:.10g}" if option.range is not None else ""
     return f"{article}{kind}{span}"
 
 

@@ -167,7 +167,10 @@ def render(folder: Path) -> None:
 
 def located(error: Exception) -> str:
     """What went wrong and in which line of the project."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(ROOT)]
+    rooms = [
+        str(ROOT / room) for room in ("scratch", "torchref", "experiments", "tests")
+    ]  # a virtual environment may lie in ROOT too
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(tuple(rooms))]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: {reason(error)}"
 
 

@@ -154,11 +154,14 @@ def tabulated(table: pd.DataFrame) -> str:
 
 
 def show_plan(experiment: Experiment, options: Any, out: Path, running: Running) -> int:
+    from experiments import sweep, work
     from experiments.store import Store
 
     store = Store(out / "cells", experiment.name)
     cells = experiment.definition.cells(options)
     stored = [not running.fresh and store.path(cell).exists() for cell in cells]
+    left = [cell for cell, held in zip(cells, stored, strict=True) if not held]
+    work.refuse(experiment, options, left, running.jobs or sweep.default_jobs())
     for cell, held in zip(cells, stored, strict=True):
         print(f"{'stored ' if held else 'to run '} {cell.label}")
     print(f"{len(cells)} cells: {sum(stored)} stored, {len(cells) - sum(stored)} to run; results would go to {out}")

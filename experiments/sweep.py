@@ -95,7 +95,7 @@ def run(
     ):
         store = Store(place / "cells", experiment.name)
         pending = [cell for cell in cells if fresh or not store.path(cell).exists()]
-        work.refuse(experiment, options, pending, min(jobs, len(pending) or 1))
+        work.refuse(experiment, options, pending, jobs)
         outcomes, seconds = compute(experiment, cells, store, jobs, fresh)
         result = assemble(experiment, options, cells, outcomes, seconds)
         if out is not None:

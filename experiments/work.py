@@ -38,6 +38,7 @@ def refuse(experiment: Experiment, options: Any, cells: Sequence[Cell], jobs: in
 
     The message names the option that does most about it: whose default, alone, would leave the least to do.
     """
+    jobs = max(1, min(jobs, len(cells)))
     seconds, held = estimate(experiment, cells, jobs)
     there = memory()
     if seconds <= HOUR and held <= there:

@@ -44,7 +44,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         status = stop.code if isinstance(stop.code, int) else 0
     on_signals(signal.SIG_DFL)  # what is left is a matter of milliseconds, and has nothing to say
     out.flush()
-    if out.lost and not isinstance(out.lost, BrokenPipeError):  # a reader that has had enough is no error
+    if out.lost is not None and not isinstance(out.lost, BrokenPipeError):  # a reader that has had enough is no error
         status = max(status, _say(f"error: standard output cannot be written: {out.lost.strerror}", UNWRITABLE))
     err.flush()
     sys.exit(status)
@@ -126,7 +126,7 @@ class _Outlet(io.TextIOWrapper):
             self._lose(error)
 
     def _lose(self, error: OSError) -> None:
-        self.lost = self.lost or error
+        self.lost = error if self.lost is None else self.lost
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.number)
         os.close(nowhere)

@@ -92,7 +92,7 @@ def check_inputs(x: Array, name: str = "X") -> None:
 
 def turned(x: Array, inputs: int) -> str:
     """The hint for an x that has the features in its last axis."""
-    return ": transpose, an example is a column (x.T)" if x.shape[-1] == inputs else ""
+    return ": transpose, an example is a column (x.T)" if x.ndim and x.shape[-1] == inputs else ""
 
 
 def remedy(thing: Any, name: str = "x", dtype: Any = "np.float64") -> str:

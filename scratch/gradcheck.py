@@ -180,9 +180,10 @@ def _nan_outside(function: Function, x: Array, axes: int) -> Function:
 
 
 def _check_analytic(function: Function, x: Array, found: Array, axes: int, step: float) -> None:
-    """Raises InvalidInput unless ``found`` has all its digits and lies between the differences to the right and to the left of x.
+    """Raises InvalidInput unless ``found`` has all its digits and, where there is no kink, is what differences say.
 
-    Where it does not, shorter steps are tried: the fault may be the difference's. At a kink any slope between the two will do.
+    Where it is not, shorter steps are tried: the fault may be the difference's. At a kink, where those to the right and to the left of
+    x part, a convention decides, which several kinks at once may carry outside of the two.
     """
     (noise, size), (uncertain, slope) = (_quieter_noise(function, x, axes, h) for h in (0.0, step))
     share = uncertain / np.maximum(slope, size)
@@ -194,16 +195,21 @@ def _check_analytic(function: Function, x: Array, found: Array, axes: int, step:
     alike = noise.shape + (1,) * (x.ndim - noise.ndim)
     here = np.reshape(_checked(function, x[None], x, axes).real, alike)
     rounded = np.reshape(10 * (noise + U * size), alike)
-    wrong, first = np.ones(x.shape, bool), np.full(x.shape, np.inf)
+    wrong, bent, first = np.ones(x.shape, bool), np.zeros(x.shape, bool), np.full(x.shape, np.inf)
     for shorter in (1, 1e-2, 1e-4, 1e-6):
         h = shorter * H * np.maximum(1, np.abs(x))
         sides = [(_moved(function, x, move, axes).real - here) / move for move in ((x + h) - x, (x - h) - x)]
         low, high = np.minimum(*sides), np.maximum(*sides)
         outside, slack = np.maximum(low - found, found - high), 1e-6 * np.abs(found) + rounded / h
-        wrong &= (outside > slack) | (slack > first / 2)  # one that allows half of what was wrong says nothing
+        idle = slack > first / 2  # a step that allows half of what was wrong says nothing
+        wrong &= (outside > slack) | idle
+        bent = np.where(idle, bent, high - low > 1e-3 * np.maximum(np.abs(low), np.abs(high)) + rounded / h)
         first = np.minimum(first, outside)
         if not wrong.any():
             return
+    wrong &= ~bent
+    if not wrong.any():
+        return
     index = tuple(map(int, np.argwhere(wrong)[0]))
     raise InvalidInput(
         f"complex_step: the function is not analytic at {index}: the step gives {found[index]:.6g}, differences {low[index]:.6g} and "
@@ -242,11 +248,11 @@ def _noise(
 
     def at(moves: Array) -> Array:
         moves = moves.reshape(-1, *(1,) * x.ndim) * direction
-        points = x + moves + 1j * step * direction if step else x + moves
+        points = x + moves + 1j * step * direction if step > 0 else x + moves
         at_once = max(1, ENTRIES // max(1, x.size))
         parts = [_checked(function, points[k : k + at_once], x, axes) for k in range(0, len(points), at_once)]
         values = np.concatenate(parts)
-        return values.imag / step if step else values.real.astype(float)
+        return values.imag / step if step > 0 else values.real.astype(float)
 
     for scale in (1e-6, 1e-4):
         values = at(scale * ALONG)

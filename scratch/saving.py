@@ -102,7 +102,10 @@ def describe(network: Network) -> str:
     """The network as JSON: its inputs, and every layer's class ("kind") and fields."""
     kind("describe", "network", network, Network)
     held = {"inputs": network.inputs, "layers": _plain(network.layers)}
-    return json.dumps(held)
+    try:
+        return json.dumps(held)
+    except TypeError as error:
+        raise InvalidInput(f"save: a layer's field must be numbers, words, truth values or layers: {error}") from None
 
 
 def _plain(value: Any) -> Any:

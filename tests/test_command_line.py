@@ -94,6 +94,18 @@ BAD = {
     "vanishing_gradient --quick --jobs -1": "--jobs",
     "vanishing_gradient --jobs -1 --dry-run": "--jobs",
     "vanishing_gradient --jobs many": "many",
+    "deep_linear --random-time inf": "--random-time",
+    "deep_linear --modes 2 nan": "--modes",
+    "deep_linear --start 1e-320": "--start",
+    "losses --scales nan": "--scales",
+    "losses --device cpu:x": "cpu:x",
+    f"losses --rate {'9' * 400}": "--rate",
+    f"precision --draws {'9' * 400}": "--draws",
+    f"precision --draws {'9' * 5000}": "--draws",
+    "vanishing_gradient --width 4000": "--width 4000: this would take about",
+    "batch_norm --train-steps 100000 --train-seeds 100 --dry-run": "--train-s",
+    "initialization --draws 10000000": "--draws",
+    "toy --jobs 10000": "--jobs",
     "toy --numbers": "--numbers",
     "toy --out file": "file",
     "toy --out file/below": "file",
@@ -101,7 +113,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("arguments", BAD)
+@pytest.mark.parametrize("arguments", BAD, ids=lambda arguments: arguments[:60])
 def test_bad_input_is_one_line(refused, arguments):
     """A traceback, a box, a silent default, or work begun before the input was checked."""
     assert BAD[arguments] in refused(*arguments.split())

@@ -454,9 +454,9 @@ def test_the_guards_say_what_they_expected(tmp_path):
     np.savez(good, x=X)
     check_file(good)
     check_npz(good, 10_000)
-    with pytest.raises(InvalidInput, match="would unpack to"):
+    with pytest.raises(InvalidInput, match="would inflate to"):
         check_npz(good, 100)
-    with pytest.raises(InvalidInput, match=r"is no \.npz archive"):
+    with pytest.raises(InvalidInput, match="it is no npz file"):
         check_npz(written(tmp_path, "text"), 100)
     with pytest.raises(InvalidInput, match="expected a file, got a folder"):
         check_file(tmp_path)

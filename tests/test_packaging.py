@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 import sys
 import tomllib
 from pathlib import Path
@@ -19,8 +18,9 @@ GROUPS = {"core": PROJECT["dependencies"], "build": PYPROJECT["build-system"]["r
 
 
 def bounds(*groups: str) -> dict[str, str]:
-    """Name -> lower bound of what these groups require. A requirement without one admits versions that nobody ran."""
-    return dict(re.fullmatch(r"([\w-]+)>=([\d.]+)", line).groups() for group in groups for line in GROUPS[group])
+    """Name -> lower bound of what these groups require; "" for a requirement that admits versions nobody ran."""
+    lines = [line.partition(">=") for group in groups for line in GROUPS[group]]
+    return {name: bound for name, _, bound in lines}
 
 
 def pins(text: str) -> dict[str, str]:

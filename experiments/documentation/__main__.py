@@ -10,12 +10,16 @@ if __name__ == "__main__":
 
 from experiments.documentation.pages import documents
 from experiments.store import ROOT, clean, write
+from scratch.command import answer
 
 DOCS = ROOT / "docs"
 
 
-def main() -> None:
-    clean(DOCS)
-    for name, text in documents().items():
-        write(DOCS / name, text)
-        print(DOCS / name)
+def main() -> int:
+    def work() -> None:
+        clean(DOCS)
+        for name, text in documents().items():
+            write(DOCS / name, text)
+            print(DOCS / name)
+
+    return answer(work)

@@ -46,7 +46,7 @@ def archive(held: Any, label: Column, rows: bool | None, labels: Any) -> Held:
         rows = x.ndim == 2 and x.shape[0] == len(y) if rows is None else rows
         left = [name for name in names if name not in (x_name, y_name)]
         unused = f"; {', '.join(left)} not used" if left else ""
-        notes = [f"{x_name} and {y_name} are taken, an example is a {'row' if rows else 'column'}{unused}"]
+        notes = [f"{x_name} and {y_name} are taken, an example is a {'row' if rows is True else 'column'}{unused}"]
     return Held(*columns(x, y, bool(rows)), numbered(x, bool(rows)), tuple(notes))
 
 
@@ -58,7 +58,7 @@ def array(x: Array, label: Column = None, rows: bool = False, labels: Any = None
         if label is not None:
             raise InvalidInput("either the labels themselves, or the column that holds them")
         return Held(*columns(x, one_each(labels), rows), numbered(x, rows))
-    if not rows:
+    if rows is False:
         raise InvalidInput("an array needs its labels: labels=y (examples), or rows=True where a column holds them")
     if x.ndim != 2 or x.shape[1] < 2:
         raise InvalidInput(f"expected a row for each example, its label in a column, got {x.shape}")
@@ -69,11 +69,11 @@ def array(x: Array, label: Column = None, rows: bool = False, labels: Any = None
 
 def columns(x: Array, y: Array, rows: bool) -> tuple[Array, Array]:
     """x as float64 with an example a column, and its labels. Raises InvalidInput where the two do not fit."""
-    if x.ndim == 2 and rows:
+    if x.ndim == 2 and rows is True:
         x = x.T
     if x.ndim != 2 or x.shape[1] != len(y):
         turned = x.ndim == 2 and x.shape[0] == len(y)
-        hint = ": transpose, an example is a column (x.T, or rows=True)" if turned and not rows else ""
+        hint = ": transpose, an example is a column (x.T, or rows=True)" if turned and rows is False else ""
         hint = f": reshape x to ({len(x)}, …), an example a row" if x.ndim > 2 and len(x) == len(y) else hint
         raise InvalidInput(f"X must be (features, examples) and Y (examples); got X {x.shape}, Y {y.shape}{hint}")
     return as_numbers(x), y
@@ -106,7 +106,7 @@ def as_numbers(x: Array) -> Array:
 
 
 def numbered(x: Array, rows: bool) -> tuple[str, ...]:
-    return tuple(f"feature {k}" for k in range(x.shape[1] if rows and x.ndim == 2 else len(x) if x.ndim else 0))
+    return tuple(f"feature {k}" for k in range(x.shape[1] if rows is True and x.ndim == 2 else len(x) if x.ndim else 0))
 
 
 # --- data frames -----------------------------------------------------------------------------------------------------------
