@@ -26,7 +26,7 @@ from torch import nn
 import scratch as s
 from experiments import agreement, randomness, witnesses
 from experiments.benchmark import OPTIMIZER, network_twin, problem
-from experiments.catalog.gradients.parts import FAMILIES
+from experiments.catalog.gradients.pieces import FAMILIES
 from experiments.store import write
 from scratch import training
 from scratch.contract import Batch, Job

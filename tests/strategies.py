@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.random import Generator
 
 import scratch as s
-from experiments.catalog.gradients.parts import started
+from experiments.catalog.gradients.pieces import started
 from experiments.randomness import noise
 from scratch import training
 from scratch.contract import Batch, Job

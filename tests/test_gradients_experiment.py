@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments import store
-from experiments.catalog.gradients import analysis
+from experiments.catalog.gradients import witnesses
 from experiments.claims import judge
 from experiments.experiment import load
 from scratch import InvalidInput, Tanh
@@ -49,10 +49,10 @@ def test_the_orders_tell_right_from_wrong(result):
 def test_the_culprit_is_named(guilty):
     """Three red pairs name a witness; other patterns name nobody."""
     ratios = pd.Series({pair: 5.0 if guilty in pair.split(" – ") else 0.5 for pair in PAIRS})
-    assert analysis.culprit(ratios) == guilty
+    assert witnesses.culprit(ratios) == guilty
     ratios[ratios.index[ratios > 1][0]] = 0.5
-    assert analysis.culprit(ratios) == "?"
-    assert analysis.culprit(ratios * 0) == "" and analysis.culprit(ratios * np.nan) == "?"
+    assert witnesses.culprit(ratios) == "?"
+    assert witnesses.culprit(ratios * 0) == "" and witnesses.culprit(ratios * np.nan) == "?"
 
 
 def test_a_wrong_derivative_breaks_the_claims(monkeypatch):
@@ -70,7 +70,7 @@ def test_controls_catch_what_they_must(result):
     """A bound so wide that a gradient wrong by 1e-9 would pass."""
     ledger = result.tables["ledger"].assign(backend="scratch")
     ledger["control_ratio"] = 0.5  # as if the wrong gradient had passed
-    claims, _ = judge([analysis.rounding(ledger[ledger.family == "losses"], "losses")])
+    claims, _ = judge([witnesses.within_rounding(ledger[ledger.family == "losses"], "losses")])
     assert claims.verdict[0] == "control passes"
 
 

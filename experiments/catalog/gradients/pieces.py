@@ -1,22 +1,16 @@
-"""What each cell measures: one piece of the library, on many random shapes, before four witnesses."""
+"""The pieces of the library, each put into jobs of random shapes: what the witnesses are asked about."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.random import Generator
 
 import scratch as s
-from experiments.agreement import LIMIT, Key, Rounding
-from experiments.experiment import Tables
 from experiments.randomness import generator, noise
-from experiments.witnesses import INPUT, WITNESSES, Testimony, noise_level, objective, observed
-from scratch import gradcheck
+from experiments.witnesses import observed
 from scratch.contract import Batch, Job
 from scratch.layers import Array, Layer, Shape
 from scratch.losses import InnerProduct, Loss
@@ -24,9 +18,29 @@ from scratch.network import Network
 from scratch.penalties import Penalty
 
 STACKS: tuple[Shape, ...] = ((), (2,), (3, 2))
-PLANTED = 1e-9  # the control: a gradient wrong by one part in a thousand million
-WELL = 16.0  # a problem whose rounding is magnified by less than this is well-conditioned
 Drawn = Callable[[Generator, Shape], Array]  # (generator, shape) -> numbers
+Make = Callable[[Generator, int], Job]  # (generator, the widest layer) -> a job of random shapes
+
+
+def asked(options: Any) -> list[dict[str, Any]]:
+    """The settings of a cell for each piece."""
+    return [
+        {"family": family, "piece": piece}
+        for family in FAMILIES
+        if family in options.families
+        for piece in FAMILIES[family]
+    ]
+
+
+def tried(options: Any) -> list[dict[str, Any]]:
+    """The same with the number of random shapes; random networks get five times as many."""
+    return [one | {"trials": options.trials * (5 if one["family"] == "networks" else 1)} for one in asked(options)]
+
+
+def drawn(family: str, piece: str, trial: int, largest: int, seed: int) -> tuple[Job, Generator]:
+    """The job of one trial, and the generator that drew it."""
+    random = generator(seed, "gradients", family, piece, trial)
+    return observed(FAMILIES[family][piece](random, largest)), random
 
 
 def normal(random: Generator, shape: Shape) -> Array:
@@ -75,13 +89,9 @@ def started(random: Generator, name: str, shape: Shape) -> Array:
     return drawn / np.sqrt(shape[-1]) if name.endswith("W") else 0.5 * drawn + name.endswith("gamma")
 
 
-def of(*layers: Layer, **more: Any) -> Callable[[Generator, int], Job]:
+def of(*layers: Layer, **more: Any) -> Make:
     """A piece whose layers do not depend on the number of features."""
-    return partial(_of, layers, more)
-
-
-def _of(layers: tuple[Layer, ...], more: dict[str, Any], random: Generator, largest: int) -> Job:
-    return build(random, largest, lambda features: layers, **more)
+    return lambda random, largest: build(random, largest, lambda features: layers, **more)
 
 
 def residual(random: Generator, largest: int) -> Job:
@@ -113,27 +123,12 @@ def chosen(random: Generator, among: tuple) -> Any:
 
 
 ELEMENTWISE: tuple[Layer, ...] = (
-    s.Identity(),
-    s.Sigmoid(),
-    s.Tanh(),
-    s.ReLU(),
-    s.LeakyReLU(),
-    s.LeakyReLU(0.3),
-    s.ELU(),
-    s.ELU(0.4),
-    s.SELU(),
-    s.GELU(),
-    s.GELU("tanh"),
-    s.Softplus(),
-    s.Softplus(3.0),
-    s.SiLU(),
-    s.Mish(),
-    s.HardTanh(),
-    s.HardTanh(-0.5, 1.5),
-)
+    s.Identity(), s.Sigmoid(), s.Tanh(), s.ReLU(), s.LeakyReLU(), s.LeakyReLU(0.3), s.ELU(), s.ELU(0.4), s.SELU(), s.GELU(),
+    s.GELU("tanh"), s.Softplus(), s.Softplus(3.0), s.SiLU(), s.Mish(), s.HardTanh(), s.HardTanh(-0.5, 1.5),
+)  # fmt: skip
 NORMS = (None, s.BatchNorm(), s.BatchNorm(affine=False), s.BatchNorm(running=True), s.LayerNorm())
 DROPOUTS = (None, None, s.Dropout(0.3), s.Dropout(active=False))
-LAYERS: dict[str, Callable[[Generator, int], Job]] = {
+LAYERS: dict[str, Make] = {
     "Dense": of(s.Dense(5)),
     "Dense, no bias": of(s.Dense(5, bias=False)),
     "BatchNorm": of(s.BatchNorm()),
@@ -150,7 +145,7 @@ LAYERS: dict[str, Callable[[Generator, int], Job]] = {
 }
 WEIGHTS = (0.5, 2.0, 1.5, 0.25, 3.0)
 LABELLED = (s.Dense(5),)  # five classes
-LOSSES: dict[str, Callable[[Generator, int], Job]] = {
+LOSSES: dict[str, Make] = {
     "squared error": of(s.Identity(), loss=s.SquaredError()),
     "squared error, sum": of(s.Identity(), loss=s.SquaredError(reduction="sum")),
     "absolute error": of(s.Identity(), loss=s.AbsoluteError()),
@@ -183,90 +178,10 @@ PENALTIES = {
         "elastic net": s.ElasticNet(0.2, 0.3, reach=reach),
     }.items()
 }
-FAMILIES: dict[str, dict[str, Callable[[Generator, int], Job]]] = {
+FAMILIES: dict[str, dict[str, Make]] = {
     "layers": LAYERS,
     "activations": {repr(layer): of(layer) for layer in ELEMENTWISE},
     "losses": LOSSES,
     "penalties": PENALTIES,
     "networks": {"random networks": whole},
 }
-
-
-def measure(*, family: str, piece: str, trials: int, largest: int, seed: int) -> Tables:
-    """Every pair of witnesses on every trial: the worst difference in units of its rounding bound, and where."""
-    found, orders = [], []
-    for trial in range(trials):
-        random = generator(seed, "gradients", family, piece, trial)
-        job = observed(FAMILIES[family][piece](random, largest))
-        said = {name: witness(job) for name, witness in WITNESSES.items()}
-        shadows = generator(seed, "shadows", family, piece, trial)
-        rounding, level = Rounding(job, shadows), noise_level(job, shadows)
-        for a, b in combinations(WITNESSES, 2):
-            found += [
-                {"pair": f"{a} – {b}", "trial": trial} | compared(rounding, key, said[a][key], said[b][key], level[key])
-                for key in said["by hand"]
-            ]
-        orders += slopes(job, said, random)
-    named = {"family": family, "piece": piece}
-    return {
-        "ledger": worst(pd.DataFrame(found)).assign(**named, trials=trials),
-        "slopes": pd.DataFrame(orders).assign(**named),
-        "kinks": pd.DataFrame([named | {"kinks": kinks(FAMILIES[family][piece](generator(0, "kinks"), largest))}]),
-    }
-
-
-def worst(found: pd.DataFrame) -> pd.DataFrame:
-    """One row for each pair: where it differs most in units of the bound."""
-    pairs = found.groupby("pair", sort=False)
-    most = pairs[["control_ratio", "well_relative", "control_relative"]].max()
-    return found.loc[pairs.ratio.idxmax()].drop(columns=list(most)).join(most, on="pair").reset_index(drop=True)
-
-
-def compared(rounding: Rounding, key: Key, a: Array, b: Array, level: Array) -> dict[str, Any]:
-    """One quantity in two testimonies; ``control_ratio``: the same, had the first one been slightly wrong."""
-    seen = rounding.difference(key, a, b, level)
-    size = seen.difference / seen.relative if seen.relative else float(np.linalg.norm(a))
-    condition = seen.bound / (LIMIT * rounding.scale * size) if size else np.inf
-    wrong = rounding.difference(key, a * (1 + PLANTED), b, level)
-    return {
-        "layer": key[0],
-        "quantity": key[1],
-        "difference": seen.difference,
-        "relative": seen.relative,
-        "bound": seen.bound,
-        "ratio": seen.ratio,
-        "control_ratio": wrong.ratio,
-        "well_relative": seen.relative if condition < WELL else 0.0,
-        "control_relative": wrong.relative if condition < WELL else 0.0,
-    }
-
-
-def slopes(job: Job, said: dict[str, Testimony], random: Generator) -> list[dict[str, Any]]:
-    """The order at which J(x + hd) − J(x) − h⟨g, d⟩ falls with h: 2 for the gradient, 1 for any other; the worst network's."""
-    x, theta = job.data.x, job.network.flatten(job.parameters)[..., None, :]
-    direction, error = random.standard_normal(x.shape), 1 + 0.1 * random.standard_normal(x.shape)
-
-    def order(gradient: Array) -> float:
-        return float(np.min(gradcheck.taylor_slope(partial(objective, job, theta), x, gradient, direction)))
-
-    backends = {"scratch": said["by hand"][INPUT], "torchref": said["torch"][INPUT]}
-    return [{"backend": name, "order": order(g), "wrong": order(g * error)} for name, g in backends.items()]
-
-
-def kinks(job: Job) -> str:
-    """Where a piece that works on each number alone has kinks, searched on a grid: a loss against the target 0, a penalty's weight."""
-    grid = np.arange(-24, 25)[None, :] / 8
-    penalty = job.penalty
-    if penalty is not None:
-        found = gradcheck.kinks(lambda points: penalty(({"W": points},)), grid)
-    elif (
-        job.network.size
-        or any((*job.network.noise, *job.network.buffers()))
-        or job.network.widths[-1] != job.network.inputs
-    ):
-        return ""
-    else:
-        y = np.full(grid.shape, float(job.loss == InnerProduct()))
-        looked = Job(job.layers, job.loss, ({},) * len(job.layers), Batch(grid, y))
-        found = gradcheck.kinks(partial(objective, looked, np.zeros((1, 0))), grid)
-    return ", ".join(f"{grid[at]:g}" for at in found)
