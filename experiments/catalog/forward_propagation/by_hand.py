@@ -1,13 +1,20 @@
-"""The notes' network number by number, and how far two computations of it may lie apart."""
+"""Does the notes' network give what its four lines give by hand?
+
+z1 = w1 x + b1, a1 = tanh z1, z2 = w2 a1 + b2, ŷ = a2 = σ(z2) on random shapes, number by number with Python's math, within a bound that
+follows the roundings from layer to layer.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 from experiments.agreement import unit_roundoff
+from experiments.catalog.forward_propagation.shared import FIFTH, bounded, case, gamma, keep_worst, network
+from experiments.lab import Claim, Cost, Lab, cells, claims
 from scratch.layers import Array, Tensors
 from scratch.network import Parameters
 
@@ -15,20 +22,17 @@ FUNCTION = 8  # roundings in tanh or σ: 4 in the exponential, 4 in the sum, the
 STEEPEST = (1.0, 0.25)  # slopes of tanh and σ, both at 0
 
 
-def gamma(roundings: Array | int, unit: float) -> Array:
-    """γ_k = ku/(1 − ku): what k roundings in a row may do, relatively (Higham 2002, lemma 3.1)."""
-    return np.asarray(roundings * unit / (1 - roundings * unit))
-
-
 def scalars(parameters: Parameters, x: Array, squashed: bool = True) -> list[Array]:
     """z1, a1, z2, a2 number by number with Python's math alone; ``squashed`` False forgets tanh."""
     first, second = parameters[0], parameters[2]
-    columns = [by_hand(first, second, column, math.tanh if squashed else float) for column in x.T.tolist()]
+    columns = [four_lines(first, second, column, math.tanh if squashed else float) for column in x.T.tolist()]
     return [np.array(signal).T for signal in zip(*columns, strict=True)]
 
 
-def by_hand(first: Tensors, second: Tensors, x: Sequence[float], squash: Callable[[float], float]) -> list[list[float]]:
-    """The notes' four lines for one example."""
+def four_lines(
+    first: Tensors, second: Tensors, x: Sequence[float], squash: Callable[[float], float]
+) -> list[list[float]]:
+    """The notes' network for one example."""
     z1 = affine(first, x)
     a1 = [squash(z) for z in z1]
     z2 = affine(second, a1)
@@ -61,3 +65,37 @@ def nearest(a: Array, b: Array, limit: Array, unit: float) -> dict[str, float]:
     apart = np.abs(a.astype(float) - b)
     at = np.unravel_index((apart / limit).argmax(), apart.shape)
     return {"measured": float(apart[at] / unit), "predicted": float(limit[at] / unit)}
+
+
+@cells(lambda options: [{"widest": n} for n in options.widths], cost=Cost(0.3, 13, {"widest": 2}))
+def by_hand(lab: Lab, widest: int, trials: int, seed: int, dtype: str) -> pd.DataFrame:
+    """Of each signal on all random shapes, the number that comes nearest to its bound; and by hand without tanh."""
+    found, unit = [], unit_roundoff(np.dtype(dtype))
+    for trial in range(trials):
+        units, x, *_ = case(widest, trial, seed, dtype)
+        job = network(units, x, trial)
+        expected, without = (scalars(job.parameters, x, squashed) for squashed in (True, False))
+        limits = bounds(job.parameters, x, expected)
+        for backend, shot in lab.look(job).items():
+            for k, signal in enumerate(("z1", "a1", "z2", "a2")):
+                row = nearest(shot.outputs[k], expected[k], limits[k], unit)
+                wrong = np.abs(without[k] - expected[k]).max() / unit
+                at = {"backend": backend, "widest": widest, "trial": trial, "signal": signal}
+                found.append(at | row | {"control": wrong})
+    keep_worst(lab)
+    table = pd.DataFrame(found)
+    signals = table.assign(ratio=table.measured / table.predicted).groupby(["backend", "signal"], sort=False)
+    return table.loc[signals.ratio.idxmax()].assign(control=signals.control.max().to_numpy())
+
+
+@claims
+def of_the_network(by_hand: pd.DataFrame) -> Iterator[Claim]:
+    yield Claim(
+        name="the notes' network by hand",
+        statement="z1 = w1 x + b1, a1 = tanh z1, z2 = w2 a1 + b2, ŷ = a2 = σ(z2): number by number with Python's math, the same numbers.",
+        source="notes, Forward Propagation",
+        basis="Difference in units of u where it comes nearest to its bound, which follows the roundings from layer to layer: i + 1 for "
+        f"every sum of i products and a bias, 8 for tanh and σ, whose slopes are at most 1 and ¼. {FIFTH}",
+        control="by hand without tanh",
+        comparisons=bounded(by_hand, "{signal}, up to {widest} units a layer"),
+    )
