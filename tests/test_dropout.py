@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 
 from experiments import store
-from experiments.catalog.dropout import Options, analysis, laws, overfitting, parts
+from experiments.catalog.dropout import Options, averages, laws, overfitting, ridge, shared
 from experiments.claims import judge
 from experiments.experiment import backends, load
 from experiments.randomness import generator
@@ -63,7 +63,7 @@ def result(dropped):
 
 def verdicts(result, **spoilt: pd.DataFrame) -> pd.Series:
     """Judged anew from the measured tables, some of them spoilt."""
-    analysed = EXPERIMENT.module.analyse(result.tables | spoilt, result.options)
+    analysed = EXPERIMENT.definition.analyse(result.tables | spoilt, result.options)
     return judge(analysed.claims)[0].set_index("claim").verdict
 
 
@@ -79,7 +79,7 @@ def test_every_claim_is_made_and_holds(result):
 def test_the_implementations_agree_in_every_part(result):
     """A part that is not compared, or a bound that nothing could exceed."""
     agreement = result.tables["agreement"]
-    assert set(agreement.part) == {"identity", "geometric", "penalty", "trajectory"}
+    assert set(agreement.part) == {"identity", "geometric", "added", "trajectory"}
     assert (agreement.ratio <= 1).all() and agreement.ratio.max() > 1e-3
 
 
@@ -98,7 +98,7 @@ def test_both_implementations_have_every_row(result, table):
 @pytest.mark.parametrize("name", sorted(CLAIMS))
 def test_the_control_fails_the_same_test(result, name):
     """A test so weak that it would let the control pass, were the control what was measured and predicted."""
-    claim = next(c for c in EXPERIMENT.module.analyse(result.tables, result.options).claims if c.name == name)
+    claim = next(c for c in EXPERIMENT.definition.analyse(result.tables, result.options).claims if c.name == name)
     frame = claim.comparisons
     instead = {new: frame[f"control_{old}"] for new, old in CONTROL.items() if f"control_{old}" in frame}
     assert judge([replace(claim, comparisons=frame.assign(**instead))])[0].verdict[0] == "fails"
@@ -143,10 +143,10 @@ def test_a_wrong_law_fails_its_claim_and_no_other(result, monkeypatch, name):
         ("expected", "value", "keep == 0.5", lambda v: v * (1 + 1e-12), "dropout is a ridge penalty"),
         ("outputs", "value", "quantity == 'mean'", lambda v: v + 1e-11, "mean of the output"),
         ("outputs", "value", "quantity == 'variance'", lambda v: v * 1.001, "variance of the output"),
-        ("coefficients", "value", "feature == 3", lambda v: v + 1e-6, "trained with dropout: ridge"),
-        ("sampled", "value", "feature == 2", lambda v: v + 0.3, "drawn masks, on average"),
+        ("descent", "value", "feature == 3", lambda v: v + 1e-6, "trained with dropout: ridge"),
+        ("drawn", "value", "feature == 2", lambda v: v + 0.3, "drawn masks, on average"),
         ("geometric", "geometric", "network == 'last hidden layer'", lambda v: v + 1e-9, "scaling is a geometric mean"),
-        ("penalty", "value", "stretch == 0.25", lambda v: v * 1.1, "Wager's penalty"),
+        ("added", "value", "stretch == 0.25", lambda v: v * 1.1, "Wager's penalty"),
         ("measurements", "value", "quantity == 'test loss' and keep == 1", lambda v: v / 3, "dropout beats none"),
         ("measurements", "value", "quantity == 'test loss' and keep == 0.5", lambda v: v * 9, "dropout beats none"),
         ("measurements", "value", "quantity == 'test loss' and keep == 1", lambda v: v / 3, "dropout reduces overfitting"),
@@ -165,12 +165,12 @@ def test_one_implementation_that_errs_fails_the_claim(result, backend, table, co
     assert verdicts(result, **{table: frame})[claim] == "fails"
 
 
-@pytest.mark.parametrize("part", ["identity", "ridge", "sampled", "geometric", "penalty", "trajectory", "sweep"])
+@pytest.mark.parametrize("part", ["identity", "descent", "drawn", "geometric", "added", "trajectory", "measurements"])
 def test_a_part_that_fails_is_rows_of_failures(dropped, part):
     """An analysis or a figure that needs every part: one part's fault would lose all the others."""
     result, folder = dropped
     held = store.Store(folder / "cells", EXPERIMENT.name)
-    cells = EXPERIMENT.module.cells(result.options)
+    cells = EXPERIMENT.definition.cells(result.options)
     outcomes = {n: Failure("memory") if cell.part == part else held.load(cell) for n, cell in enumerate(cells)}
     found = assemble(EXPERIMENT, result.options, cells, outcomes, {})
     assert not found.holds and len(found.tables["failures"]) == sum(cell.part == part for cell in cells)
@@ -187,7 +187,7 @@ def test_clean_labels_alone_are_measured_but_nothing_is_claimed(result):
     """A claim about overfitting where there is nothing wrong to learn."""
     options = replace(result.options, wrong=(0.0,))
     frame = result.tables["measurements"].assign(wrong=0.0)
-    analysed = EXPERIMENT.module.analyse(result.tables | {"measurements": frame}, options)
+    analysed = EXPERIMENT.definition.analyse(result.tables | {"measurements": frame}, options)
     assert {claim.name for claim in analysed.claims} == CLAIMS - {
         "dropout reduces overfitting", "by fitting less", "quieter hidden units", "dropout beats none",
         "too much of it harms",
@@ -207,9 +207,9 @@ def problem(features: int = 4, examples: int = 7):
 
 def test_the_masks_are_all_there_with_their_chances():
     """A mask twice or not at all; probabilities of dropping taken for those of keeping."""
-    masks = parts.all_masks(5)
+    masks = shared.all_masks(5)
     assert masks.shape == (32, 5, 1) and len(np.unique(masks[..., 0], axis=0)) == 32
-    chance = parts.chances(masks, 0.3)
+    chance = shared.chances(masks, 0.3)
     assert np.isclose(chance.sum(), 1, atol=1e-15) and np.allclose(chance @ masks[..., 0], 0.3, atol=1e-15)
 
 
@@ -253,9 +253,9 @@ def test_the_mean_of_descent_is_a_mean_over_all_ways():
 
 def test_the_averaged_data_has_the_expected_loss():
     """Eleven columns a mask that stand for all patients."""
-    batch = parts.standardised(60)
-    w = parts.weights(0.35)
-    wide, mask = parts.averaged(batch, 0.35)
+    batch = shared.standardised(60)
+    w = averages.weights(0.35)
+    wide, mask = ridge.averaged(batch, 0.35)
     total = ((wide.y - w @ (wide.x * mask / 0.35)) ** 2).sum()
     assert np.isclose(total, 60 * laws.expected_loss(batch.x, batch.y, w / 0.35, 0.35), rtol=1e-12)
 
@@ -318,15 +318,15 @@ def test_the_diabetes_data_is_scikit_learns():
     from sklearn.datasets import load_diabetes
 
     held = load_diabetes(scaled=False)
-    x, y = parts.diabetes()
+    x, y = shared.diabetes()
     assert np.array_equal(x.T, held.data) and np.array_equal(y[0], held.target)
-    batch = parts.standardised(442)
+    batch = shared.standardised(442)
     assert np.abs(batch.x.mean(1)).max() < 1e-12 and np.allclose(batch.x.var(1), 1) and np.isclose(batch.y.var(), 1)
 
 
 def test_every_keep_sees_the_same_digits_weights_and_batches():
     """Pairs that differ by more than dropout; digits of the test set among those of the training; labels left right."""
-    jobs = [parts.overfitting(0.2, keep, 60, 5, 3, 2) for keep in (0.3, 1.0)]
+    jobs = [shared.digit_networks(0.2, keep, 60, 5, 3, 2) for keep in (0.3, 1.0)]
     (a, seen), (b, same) = jobs
     assert np.array_equal(a.batches, b.batches) and np.array_equal(seen.x, same.x)
     assert np.array_equal(a.network.flatten(a.parameters), b.network.flatten(b.parameters))
@@ -336,21 +336,21 @@ def test_every_keep_sees_the_same_digits_weights_and_batches():
         known = {column.tobytes() for column in seen.x[member].T}
         assert {a.data.x[:, c].tobytes() for c in columns} <= known
         assert not np.array_equal(a.noise(0)[2]["mask"][0], a.noise(0)[2]["mask"][1])
-    clean, _ = parts.overfitting(0.0, 1.0, 60, 5, 3, 2)
+    clean, _ = shared.digit_networks(0.0, 1.0, 60, 5, 3, 2)
     wrong = (clean.data.y != a.data.y).mean()
     assert abs(wrong - 0.2) < 4 * (0.16 / len(a.data.y)) ** 0.5
 
 
 def test_the_wrong_uses_are_what_they_are_called():
     """Dropout that is not left on, or keeps the wrong share; a factor that is lost twice, or not at all."""
-    job, _ = parts.overfitting(0.2, 0.3, 60, 5, 2, 2)
+    job, _ = shared.digit_networks(0.2, 0.3, 60, 5, 2, 2)
     test = Batch(job.data.x[:, :40], job.data.y[:40])
-    found = parts.uses(backends("cpu")["scratch"], job, job.parameters, test, 0.3)
+    found = overfitting.uses(backends("cpu")["scratch"], job, job.parameters, test, 0.3)
     first, *_, read = job.parameters
     hidden = np.maximum(first["W"] @ test.x + first["b"], 0)
     kept = generator(0, "left on").random(hidden.shape) < 0.3
     for name, mask in {"left on": kept, "factor lost": 1}.items():
-        expected, _ = parts.scored(read["W"] @ (hidden * mask / 0.3) + read["b"], test.y)
+        expected, _ = overfitting.scored(read["W"] @ (hidden * mask / 0.3) + read["b"], test.y)
         assert np.allclose(found[f"test loss, {name}"], expected, rtol=1e-12)
     assert np.allclose(found["mean activation"], hidden.mean((-2, -1)))
     assert np.allclose(found["active share"], (hidden > 0).mean((-2, -1)))
@@ -360,7 +360,7 @@ def test_scores_are_cross_entropy_and_error():
     """The mean over the wrong axis; labels of one member for another's."""
     random = generator(0, "scores")
     z, y = random.standard_normal((2, 10, 5)), random.integers(0, 10, (2, 5))
-    loss, error = parts.scored(z, y)
+    loss, error = overfitting.scored(z, y)
     for s in range(2):
         p = np.exp(z[s]) / np.exp(z[s]).sum(0)
         assert np.isclose(loss[s], -np.log([p[k, i] for i, k in enumerate(y[s])]).mean())
@@ -426,7 +426,7 @@ def test_the_default_run_gives_the_committed_tables(tmp_path):
 
 def test_the_lines_of_the_figure_are_the_laws():
     """Lines of other weights than the points'."""
-    path, batch = analysis.path(50), parts.standardised(50)
+    path, batch = ridge.path(50), shared.standardised(50)
     one = path[np.isclose(path.keep, 0.5)].sort_values("feature")
     assert np.allclose(one.ridge, laws.ridge(batch.x, batch.y, 0.5)[0])
     assert np.allclose(path[path.keep == 1].ridge, np.linalg.lstsq(batch.x.T, batch.y[0])[0])

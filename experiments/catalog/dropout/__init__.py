@@ -7,17 +7,29 @@ geometric mean of all thinned networks. Nearly: Wager's penalty. Measured: netwo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require_device
 from experiments.options import Checked, Range, require
-from experiments.work import Cost
 
-NETWORKS = ("softmax regression", "last hidden layer", "two linear layers", "below a hidden layer")
-STRETCHED = (1.0, 0.5, 0.25)  # Wager's approximation is one for small weights: it is tried on smaller ones too
+if TYPE_CHECKING:
+    import pandas as pd
+
 PATIENTS, LARGEST = 442, 14  # in the diabetes data; features of which all masks still fit into memory
+KEEPS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.0)
+RIDGE_KEEPS = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)
+RATES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+RANGES = {
+    "examples": (50, 1000),
+    "width": (2, 4096),
+    "steps": (2, 100_000),
+    "seeds": (2, 1000),
+    "patients": (20, PATIENTS),
+    "runs": (3, 10_000),
+    "features": (2, LARGEST),
+    "images": (10, 300),
+}
 
 
 @dataclass(frozen=True)
@@ -100,49 +112,62 @@ QUICK = Options(
     images=30,
 )
 
-COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
-    "identity": Cost(0.7, 280),
-    "ridge": Cost(2, 40),
-    "sampled": Cost(2, 60),
-    "geometric": Cost(0.53, 220),
-    "penalty": Cost(0.32, 60),
-    "trajectory": Cost(1.6, 60),
-    "sweep": Cost(5.4, 190),
-}
+PAGES = ("overfitting", "in_use", "ridge", "averages", "thinned", "wager", "together")
+PRINTED = "chosen"
+NEXT_STEPS = (
+    "`--examples 1000`: more digits overfit less, and dropout has less to mend.",
+    "`--wrong 0 0.1 0.2 0.4`: the more labels are wrong, the more there is to forget, and the fewer units should be kept.",
+    "`--steps 2000`: without dropout the test loss goes on rising; early stopping is the rival to compare with.",
+    "`--features 14`: 16 384 masks. Dropout's noise is a sum over more features, and Wager's approximation improves.",
+)
 
 
-def cells(options: Options) -> list[Cell]:
-    shared = {"device": options.device}
-    patients = {"patients": options.patients, **shared}
-    images = {"features": options.features, "images": options.images, **shared}
-    sizes = {name: getattr(options, name) for name in ("examples", "width", "steps", "seeds")}
-    dropped = [keep for keep in options.ridge_keeps if keep < 1]
-    found = [Cell("identity", {"keep": keep, **patients}) for keep in dropped]
-    found += [Cell("ridge", {"keep": keep, **patients}) for keep in options.ridge_keeps]
-    found += [Cell("sampled", {"keep": keep, "runs": options.runs, **patients}) for keep in dropped]
-    found += [Cell("geometric", {"network": name, "keep": keep, **images}) for name in NETWORKS for keep in (0.5, 0.8)]
-    found += [Cell("penalty", {"rate": rate, **images}) for rate in options.rates]
-    found += [Cell("trajectory", shared)]
-    return found + [
-        Cell("sweep", {"wrong": wrong, "keep": keep, **sizes, **shared})
-        for wrong in options.wrong
-        for keep in options.keeps
+def finding(
+    claims: pd.DataFrame,
+    chosen: pd.DataFrame | None = None,
+    coefficients: pd.DataFrame | None = None,
+    penalty: pd.DataFrame | None = None,
+) -> str:
+    """In plain words, from whatever was measured."""
+    said = [] if chosen is None else helped(chosen[chosen.backend == "scratch"])
+    if coefficients is not None:
+        said += in_disguise(coefficients[(coefficients.backend == "scratch") & (coefficients.keep == 0.5)])
+    if penalty is not None:
+        said += nearly(penalty[(penalty.rate == penalty.rate.min()) & (penalty.backend == "scratch")])
+    return " ".join(said) or f"{(claims.verdict == 'holds').sum()} claims hold; too little was measured to say more."
+
+
+def helped(chosen: pd.DataFrame) -> list[str]:
+    said: list[str] = []
+    for share, rows in sorted(chosen.groupby("labels wrong"), reverse=True):
+        loss, error = (rows.set_index("quantity").loc[name] for name in ("test loss", "test error"))
+        if not said:
+            told = "helps" if loss.gain > 4 * loss.standard_error else "does not measurably help"
+            said.append(f"Dropout {told} a network that can learn its training set by heart.")
+        said.append(
+            f"With {share:.0%} of the training labels wrong, keeping {loss.keep:.0%} of the hidden units takes the test loss from "
+            f"{loss.none:.2f} to {loss.dropout:.2f} (gain {loss.gain:.3f} ± {loss.standard_error:.3f}) and, at its own best keep, the test "
+            f"error from {error.none:.1%} to {error.dropout:.1%}."
+        )
+    return said
+
+
+def in_disguise(half: pd.DataFrame) -> list[str]:
+    if half.empty:
+        return []
+    off, near = (((half[c] - half.predicted) ** 2).sum() ** 0.5 for c in ("least_squares", "value"))
+    size = (half.predicted**2).sum() ** 0.5
+    return [
+        f"It is a penalty in disguise: a linear model trained with p = ½ ends at ridge regression's closed form (to {near / size:.0e}), "
+        f"where least squares is {off / size:.0%} off."
     ]
 
 
-def measure(cell: Cell) -> Tables:
-    from experiments.catalog.dropout import parts
-
-    return getattr(parts, cell.part)(**cell.settings)
-
-
-def analyse(tables: Tables, options: Options) -> Analysis:
-    from experiments.catalog.dropout.analysis import analyse
-
-    return analyse(tables, options)
-
-
-def figures(tables: Tables) -> list[Plot]:
-    from experiments.catalog.dropout.pictures import figures
-
-    return figures(tables)
+def nearly(rare: pd.DataFrame) -> list[str]:
+    if rare.empty:
+        return []
+    strong, weak = rare.loc[rare.stretch.idxmax()], rare.loc[rare.stretch.idxmin()]
+    return [
+        f"Wager's penalty is an approximation for small weights, not for rare dropout: at δ = {strong.rate:g} the true one is "
+        f"{strong.ratio:.2f} times as large, with weights a quarter as large {weak.ratio:.2f} times."
+    ]

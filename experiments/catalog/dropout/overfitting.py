@@ -1,63 +1,124 @@
-"""The networks that overfit: paired comparisons over seeds, and what is claimed of them."""
+"""Does dropout reduce overfitting?
+
+Networks that can learn their training digits by heart, wrong labels and all, from no dropout to almost all units dropped. Every keep
+probability sees the same digits, weights and batches.
+"""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from scipy.special import logsumexp
 
-from experiments.claims import Claim
+from experiments import data
+from experiments.catalog.dropout.shared import (
+    BATCH,
+    after_training,
+    basis,
+    digit_networks,
+    final,
+    handed,
+    joined,
+    most_wrong,
+    paired,
+    rising,
+    titles,
+)
+from experiments.experiment import Backend, backends
+from experiments.lab import Claim, Lab, cells, claims, figure, over_seeds, stacked, table
+from experiments.lab.bench import STEPS
+from experiments.randomness import generator
+from scratch import metrics
+from scratch.contract import Batch, Job, Snapshot
+from scratch.layers import Array
+from scratch.network import Parameters
 
-MISUSES = ("left on", "factor lost")
+SOURCE = "the notes; Srivastava 2014"
+RARE = 5  # examples of a batch for which a unit is kept: where it is fewer, its gradient rests on two or three numbers, may cancel,
+#           and Adam divides by what is left; rounding is then known too badly to follow it through training
 
 
-def final(measurements: pd.DataFrame) -> pd.DataFrame:
-    """The last step, one column for each quantity; "gap" is test loss less training loss."""
-    ended = measurements[measurements.step == measurements.step.max()]
-    wide = ended.pivot(index=["backend", "wrong", "keep", "seed"], columns="quantity", values="value")
-    for name in ("train loss", "test loss"):
-        wide[name] = wide.get(name, np.nan)
-    wide.columns.name = None
-    return wide.assign(gap=wide["test loss"] - wide["train loss"]).reset_index()
+@cells(
+    lambda options: [{"wrong": wrong, "keep": keep} for wrong in options.wrong for keep in options.keeps], large=True
+)
+def measurements(
+    lab: Lab, wrong: float, keep: float, examples: int, width: int, steps: int, seeds: int
+) -> pd.DataFrame:
+    """Loss and error on training and test digits, and what comes of using dropout wrongly after training."""
+    job, seen = digit_networks(wrong, keep, examples, width, steps, seeds)
+    test, found = data.load("digits").test, []
+    quantities = ["train loss", "train error", "test loss", "test error"]
+    axes = {"step": job.snapshots, "quantity": quantities, "seed": range(seeds)}
+
+    def scores(shots: list[Snapshot]) -> Array:
+        looks = [(shot.scores["train"], shot.scores["test"]) for shot in shots]
+        return np.array([[*scored(train, seen.y), *scored(other, test.y)] for train, other in looks])
+
+    followed = STEPS if keep * BATCH >= RARE else 0
+    for name, shots in lab.train(job, f"wrong {wrong}, keep {keep}", steps=followed).items():
+        used = uses(backends(lab.device)[name], job, shots[-1].parameters, test, keep)
+        ended = {"step": job.snapshots[-1:], "quantity": list(used), "seed": range(seeds)}
+        found.append(lab.rows({name: shots}, scores, axes, wrong=wrong))
+        found.append(lab.rows({name: used}, lambda used: np.array(list(used.values())), ended, wrong=wrong))
+    return stacked(found)
 
 
-def summaries(measurements: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Means over seeds: in the end, for every keep; and along the training."""
+def scored(output: Array, labels: Array) -> tuple[Array, Array]:
+    """Cross-entropy and error (S,) of outputs (S, 10, m)."""
+    right = np.take_along_axis(output, np.broadcast_to(labels, output[:, 0].shape)[:, None], -2)[:, 0]
+    return (logsumexp(output, axis=-2) - right).mean(-1), 1 - metrics.accuracy(output, labels)
+
+
+def uses(backend: Backend, job: Job, parameters: Parameters, test: Batch, keep: float) -> dict[str, Array]:
+    """The test loss with dropout left on, and as if trained without 1/p; how active the hidden units are after training."""
+    width, examples, seeds = job.network.widths[0], test.x.shape[1], job.leading[0]
+    left_on = generator(0, "left on").random((seeds, width, examples)) < keep
+    every = np.ones((width, examples), bool)  # all units, times 1/p: as much as if learned without the factor
+    losses = {}
+    for name, mask in {"left on": left_on, "factor lost": every}.items():
+        looked = Job(job.layers, job.loss, parameters, test, noise=handed(job.layers, job.network.inputs, mask))
+        losses[f"test loss, {name}"] = backend.snapshot(looked).loss
+    hidden = backend.snapshot(after_training(job.layers, job.loss, parameters, test)).outputs[1]
+    return losses | {"mean activation": hidden.mean((-2, -1)), "active share": (hidden > 0).mean((-2, -1))}
+
+
+@table
+def regularized(measurements: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds in the end, for every keep."""
     ended = final(measurements).melt(["backend", "wrong", "keep", "seed"], var_name="quantity")
-    tables = []
-    for frame, key in ((ended, ["quantity"]), (measurements, ["quantity", "step"])):
-        grouped = frame.groupby(["backend", "wrong", "keep", *key], sort=False).value
-        table = pd.DataFrame({"measured": grouped.mean().astype(float), "standard_error": grouped.sem().astype(float)})
-        tables.append(table.reset_index())
-    return tables[0], tables[1]
+    return over_seeds(ended, ["backend", "wrong", "keep", "quantity"]).drop(columns=["seeds", "dof"])
 
 
-def by_keep(finals: pd.DataFrame, backend: str, wrong: float, quantity: str) -> pd.DataFrame:
-    """Seeds as rows, keeps as columns, in ascending order."""
-    chosen = finals[(finals.backend == backend) & (finals.wrong == wrong)]
-    return chosen.pivot(index="seed", columns="keep", values=quantity)
+@table
+def curves(measurements: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds along the training."""
+    return over_seeds(measurements, ["backend", "wrong", "keep", "quantity", "step"]).drop(columns=["seeds", "dof"])
 
 
 def chosen_by_others(losses: pd.DataFrame) -> pd.Series:
-    """For each seed, the keep below 1 at which the other seeds' mean is lowest: the seed itself has no say."""
-    dropped = losses[[keep for keep in losses if keep < 1]]
-    return pd.Series({seed: dropped.drop(index=seed).mean().idxmin() for seed in losses.index})
+    """For each seed, the keep below 1 at which the other seeds' mean is lowest (or 1): the seed itself has no say."""
+    dropped = losses[[keep for keep in losses if keep < 1] or [1.0]]
+    return (dropped.sum() - dropped).idxmin(axis=1)
 
 
 def at(values: pd.DataFrame, keeps: pd.Series) -> pd.Series:
-    return pd.Series({seed: values.loc[seed, keep] for seed, keep in keeps.items()})
+    return pd.Series([values.loc[seed, keep] for seed, keep in keeps.items()], values.index)
 
 
-def choices(finals: pd.DataFrame) -> pd.DataFrame:
+@table
+def chosen(measurements: pd.DataFrame) -> pd.DataFrame:
     """Dropout at the keep that other seeds recommend, against none: means over seeds, paired. The gap: at the test loss's keep."""
     rows = []
-    for backend, wrong in finals[["backend", "wrong"]].drop_duplicates().itertuples(index=False, name=None):
+    for (backend, wrong), one in final(measurements).groupby(["backend", "wrong"], sort=False):
         for quantity in ("test loss", "test error", "gap"):
-            values = by_keep(finals, backend, wrong, quantity)
+            values = one.pivot(index="seed", columns="keep", values=quantity)
             if 1.0 not in values or len(values.columns) < 2:
                 continue
-            keeps = chosen_by_others(by_keep(finals, backend, wrong, "test loss") if quantity == "gap" else values)
+            judged = one.pivot(index="seed", columns="keep", values="test loss") if quantity == "gap" else values
+            keeps = chosen_by_others(judged)
             gain = values[1.0] - at(values, keeps)
             named = {"backend": backend, "labels wrong": wrong, "quantity": quantity, "keep": keeps.median()}
             means = {"none": values[1.0].mean(), "dropout": at(values, keeps).mean(), "gain": gain.mean()}
@@ -66,111 +127,75 @@ def choices(finals: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def paired(backend: str, condition: str, differences: pd.Series) -> dict:
-    """Mean difference over seeds against 0, Student's t; the control has the opposite sign: it fails where 0 lies far off."""
-    return {
-        "backend": backend,
-        "condition": condition,
-        "measured": differences.mean(),
-        "standard_error": differences.sem(),
-        "predicted": 0.0,
-        "dof": len(differences) - 1,
-        "control_measured": -differences.mean(),
-    }
-
-
-def overfitting_claims(finals: pd.DataFrame, wrong: float) -> list[Claim]:
-    held = finals[finals.wrong == wrong]
-    backends = [name for name in held.backend.unique() if len(by_keep(held, name, wrong, "gap").columns) > 1]
-    names = ("gap", "train loss", "mean activation", "none", "fewest", *MISUSES)
-    rows: dict[str, list[dict]] = {name: [] for name in names}
-    for name in backends:
-        for quantity, sign in (("gap", 1), ("train loss", -1), ("mean activation", 1)):
-            values = sign * by_keep(held, name, wrong, quantity)
-            keeps = list(values.columns)
-            for low, high in pairwise(keeps):
-                rows[quantity].append(paired(name, f"keep {low:g} and {high:g}", values[high] - values[low]))
-        if 1.0 not in keeps:
-            continue
-        test = by_keep(held, name, wrong, "test loss")
-        chosen = chosen_by_others(test)
-        best = at(test, chosen)
-        for other, keep in {"none": 1.0, "fewest": keeps[0]}.items():
-            rows[other].append(paired(name, f"against keep {keep:g}", test[keep] - best))
-        for misuse in MISUSES:
-            cost = by_keep(held, name, wrong, f"test loss, {misuse}") - test
-            rows[misuse] += [paired(name, f"keep {keep:g}", cost[keep]) for keep in keeps if keep < 1]
-    frames = {name: pd.DataFrame(found) for name, found in rows.items()}
-    return described(frames, f"{wrong:.0%} of the labels wrong")
-
-
-def described(frames: dict[str, pd.DataFrame], setting: str) -> list[Claim]:
-    basis = f"{setting}. Seeds paired: the same digits, weights, batches. Mean difference over seeds, Student's t, must not lie below 0."
-    source = "the notes; Srivastava 2014"
-    order = "keep probabilities in reverse order"
-    choice = "Each seed's keep is chosen by the other seeds' test losses."
-    return [
-        Claim(
+@claims
+def less_overfitting(measurements: pd.DataFrame, wrong: tuple[float, ...]) -> Iterator[Claim]:
+    if max(wrong) == 0:
+        return
+    held = most_wrong(measurements, wrong)
+    for name, statement, values in (
+        (
             "dropout reduces overfitting",
             "The fewer units are kept, the smaller the gap between test and training loss, at every step of the sweep.",
-            source,
-            basis,
-            order,
-            frames["gap"],
-            "at least",
+            held["gap"],
         ),
-        Claim(
+        (
             "by fitting less",
             "The fewer units are kept, the higher the loss on the training digits themselves.",
-            source,
-            basis,
-            order,
-            frames["train loss"],
-            "at least",
+            -held["train loss"],
         ),
-        Claim(
-            "quieter hidden units",
-            "The fewer units are kept in training, the smaller the mean activation of the hidden units after it.",
-            "Srivastava 2014, section 7.2",
-            basis,
-            order,
-            frames["mean activation"],
-            "at least",
-        ),
-        Claim(
-            "dropout beats none",
-            "At its best keep, dropout lowers the test loss.",
-            source,
-            f"{basis} {choice}",
-            "dropout and none exchanged",
-            frames["none"],
-            "at least",
-        ),
-        Claim(
+    ):
+        order = "keep probabilities in reverse order"
+        yield Claim(name, statement, SOURCE, basis(wrong), order, rising(values), "at least")
+    test = held["test loss"]
+    best = pd.concat([at(one, chosen_by_others(one)) for _, one in test.groupby(level="backend")])
+    choice = f"{basis(wrong)} Each seed's keep is chosen by the other seeds' test losses."
+    for name, statement, control, keep in (
+        ("dropout beats none", "At its best keep, dropout lowers the test loss.", "dropout and none exchanged", 1.0),
+        (
             "too much of it harms",
             "The best keep has a lower test loss than the smallest one.",
-            source,
-            f"{basis} {choice}",
             "the two exchanged",
-            frames["fewest"],
-            "at least",
+            min(test),
         ),
-        Claim(
-            "off after training",
-            "Dropout left on after training costs test loss, whatever the keep.",
-            source,
-            basis,
-            "right and wrong use exchanged",
-            frames["left on"],
-            "at least",
-        ),
-        Claim(
-            "the factor 1/p",
-            "Training without the factor 1/p, and using all units then, costs test loss, whatever the keep.",
-            "Srivastava 2014, section 4",
-            basis,
-            "right and wrong use exchanged",
-            frames["factor lost"],
-            "at least",
-        ),
-    ]
+    ):
+        behind = paired({keep: test[keep] - best} if {keep} < set(test) else {}, "against keep {keep:g}")
+        yield Claim(name, statement, SOURCE, choice, control, behind, "at least")
+
+
+DIGITS = {"test": "other digits", "train": "training digits"}
+
+
+@figure("Less overfitting")
+def overfitting(regularized: pd.DataFrame) -> Figure:
+    """Loss after training, with all units in use: on the digits trained on, and on others. At the right end nothing is
+    dropped. The distance between the two curves is the overfitting. With wrong labels it is large, and the fewer units
+    are kept in training, the smaller it is; with right ones there is little to gain. Where too few are kept, the network
+    no longer fits, and both curves rise.
+    """
+    lines = {f"{part} loss": label for part, label in DIGITS.items()}
+    return joined(regularized, ("wrong", titles(regularized)), ("quantity", lines), ylabel="loss (cross-entropy)")
+
+
+@figure("Fewer errors")
+def errors(regularized: pd.DataFrame) -> Figure:
+    """The share of digits misclassified by the same networks."""
+    lines = {f"{part} error": label for part, label in DIGITS.items()}
+    return joined(regularized, ("wrong", titles(regularized)), ("quantity", lines), ylabel="share misclassified")
+
+
+@figure("While it trains")
+def training(curves: pd.DataFrame) -> Figure:
+    """The test loss on the way. Without dropout it falls, then rises as the network learns its wrong labels by heart;
+    with dropout it falls more slowly, and then stays low.
+    """
+    keeps = sorted(curves.keep.unique())
+    few = [keeps[k] for k in sorted({0, len(keeps) // 3, len(keeps) // 2, len(keeps) - 1})]
+    return joined(
+        curves[curves.quantity == "test loss"],
+        ("wrong", titles(curves)),
+        ("keep", {keep: "none dropped" if keep == 1 else f"p = {keep:g}" for keep in few}),
+        x="step",
+        xlabel="training step",
+        ylabel="test loss (cross-entropy)",
+        from_zero=False,
+    )
