@@ -59,7 +59,8 @@ class Lab:
     def follow(self, job: Job, condition: str | None = None) -> dict[str, list[Snapshot]]:
         """The same, compared at every snapshot in all networks: dear, as rounding is followed through training."""
         trained = {name: list(backend.train(job)) for name, backend in backends(self.device).items()}
-        found = agreement.trajectory(job, *trained.values(), generator(0, "shadows"))
+        ours, theirs = trained.values()
+        found = agreement.trajectory(job, ours, theirs, generator(0, "shadows"))
         self._enter(found, "trajectory", condition)
         return trained
 
@@ -130,6 +131,6 @@ def part_of(shot: Snapshot, job: Job, members: int) -> Snapshot:
     def named(parameters: Parameters) -> Parameters:
         return tuple({name: few(a) for name, a in layer.items()} for layer in parameters)
 
-    signals = {name: tuple(map(few, getattr(shot, name))) for name in ("outputs", "output_gradients")}
-    arrays = {name: named(getattr(shot, name)) for name in ("parameters", "gradients", "buffers")}
-    return replace(shot, loss=few(shot.loss), scores={}, **signals, **arrays)
+    changed: dict[str, Any] = {name: tuple(map(few, getattr(shot, name))) for name in ("outputs", "output_gradients")}
+    changed |= {name: named(getattr(shot, name)) for name in ("parameters", "gradients", "buffers")}
+    return replace(shot, loss=few(shot.loss), scores={}, **changed)

@@ -30,12 +30,8 @@ class Multiplications(TorchDispatchMode):
     def _should_skip_dynamo(cls) -> bool:
         return False  # else PyTorch loads its compiler, three seconds, only to keep it away from here
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else PyTorch loads its compiler, three seconds, only to keep it away from here
-
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        result = function(*arguments, **(options or {}))
+        result = function(*arguments, **({} if options is None else options))
         if function.overloadpacket is torch.ops.aten.mul:
             self.count += result.numel()
         return result

@@ -95,7 +95,6 @@ class Options(Checked):
             values = getattr(self, name)
             require(1.0 in values, name, "1.0 among them (no dropout, to compare with)", values)
             require(len(values) > 1, name, "two or more different values", values)
-        require_device(self.device, "float64")
 
 
 QUICK = Options(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from experiments.catalog.dropout import laws
 from experiments.catalog.dropout.shared import MASKS, ROUNDING, all_masks, chances, linear, standardised, under_all
-from experiments.lab import Claim, Lab, cells, claims, compare
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare
 from experiments.randomness import generator
 from scratch.contract import Snapshot
 from scratch.layers import Array
@@ -27,7 +27,11 @@ def weights(keep: float) -> Array:
     return generator(0, "weights", str(keep)).standard_normal((1, 10))
 
 
-@cells(lambda options: [{"keep": keep} for keep in options.ridge_keeps if keep < 1], makes=("expected", "outputs"))
+@cells(
+    lambda options: [{"keep": keep} for keep in options.ridge_keeps if keep < 1],
+    makes=("expected", "outputs"),
+    cost=Cost(0.7, 280),
+)
 def identity(lab: Lab, keep: float, patients: int) -> dict[str, pd.DataFrame]:
     """The loss under every mask, averaged with the masks' probabilities; the output's mean and variance likewise."""
     shots = under_all(lab, linear(keep), SquaredError(), ({}, {"W": weights(keep)}), standardised(patients))

@@ -28,7 +28,7 @@ from experiments.catalog.dropout.shared import (
     titles,
 )
 from experiments.experiment import Backend, backends
-from experiments.lab import Claim, Lab, cells, claims, figure, over_seeds, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, figure, over_seeds, stacked, table
 from experiments.lab.bench import STEPS
 from experiments.randomness import generator
 from scratch import metrics
@@ -42,7 +42,8 @@ RARE = 5  # examples of a batch for which a unit is kept: where it is fewer, its
 
 
 @cells(
-    lambda options: [{"wrong": wrong, "keep": keep} for wrong in options.wrong for keep in options.keeps], large=True
+    lambda options: [{"wrong": wrong, "keep": keep} for wrong in options.wrong for keep in options.keeps],
+    cost=Cost(5.4, 190),
 )
 def measurements(
     lab: Lab, wrong: float, keep: float, examples: int, width: int, steps: int, seeds: int

@@ -17,7 +17,7 @@ from experiments import randomness
 from experiments.catalog.dropout import laws
 from experiments.catalog.dropout.shared import MASKS, ROUNDING, all_masks, chances, handed, linear, standardised
 from experiments.figures import COLOURS, MARKERS, RING, key, panels
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from scratch.contract import Batch, Job, Noise
 from scratch.layers import Array
 from scratch.losses import SquaredError
@@ -61,7 +61,7 @@ def trained(
     return {name: shots[-1].parameters[1]["W"] for name, shots in lab.train(job).items()}
 
 
-@cells(lambda options: [{"keep": keep} for keep in options.ridge_keeps])
+@cells(lambda options: [{"keep": keep} for keep in options.ridge_keeps], cost=Cost(2, 40))
 def descent(lab: Lab, keep: float, patients: int) -> pd.DataFrame:
     """Weights that descent on the expected loss, all masks at once, comes to."""
     wide, mask = averaged(standardised(patients), keep)
@@ -73,7 +73,7 @@ def descent(lab: Lab, keep: float, patients: int) -> pd.DataFrame:
     return lab.rows(found, lambda w: w[0], {"feature": range(10)}).assign(steps=steps)
 
 
-@cells(lambda options: [{"keep": keep} for keep in options.ridge_keeps if keep < 1])
+@cells(lambda options: [{"keep": keep} for keep in options.ridge_keeps if keep < 1], cost=Cost(2, 60))
 def drawn(lab: Lab, keep: float, runs: int, patients: int) -> pd.DataFrame:
     """A stack of regressions, each with masks of its own drawn anew at every step: their weights' mean and its error."""
     batch = standardised(patients)

@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 
 from experiments.catalog.dropout.shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
 from experiments.figures import COLOURS, MARKERS, RING, key, panels
-from experiments.lab import Claim, Lab, cells, claims, compare, figure
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure
 from scratch.activations import Tanh
 from scratch.layers import Dense, Dropout
 from scratch.losses import NegativeLogLikelihood
@@ -28,7 +28,9 @@ NETWORKS = {  # where dropout stands among the layers below the softmax
 }
 
 
-@cells(lambda options: [{"network": name, "keep": keep} for name in NETWORKS for keep in (0.5, 0.8)])
+@cells(
+    lambda options: [{"network": name, "keep": keep} for name in NETWORKS for keep in (0.5, 0.8)], cost=Cost(0.53, 220)
+)
 def geometric(lab: Lab, network: str, keep: float, features: int, images: int) -> pd.DataFrame:
     """How far scaling lies from the mean over all thinned networks, geometric and arithmetic, in log-probability."""
     layers = (*NETWORKS[network](Dropout(1 - keep), Dense(features)), Dense(10), LogSoftmax())

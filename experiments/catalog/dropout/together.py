@@ -8,10 +8,10 @@ from __future__ import annotations
 import pandas as pd
 
 from experiments.catalog.dropout.shared import digit_networks
-from experiments.lab import Lab, cells
+from experiments.lab import Cost, Lab, cells
 
 
-@cells(makes=())
+@cells(makes=(), cost=Cost(1.6, 60))
 def trajectory(lab: Lab) -> dict[str, pd.DataFrame]:
     """Both trained alone with the same masks, step by step side by side."""
     job, _ = digit_networks(0.2, 0.5, 100, 32, 30, 2)

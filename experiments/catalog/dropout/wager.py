@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from experiments.catalog.dropout import laws
 from experiments.catalog.dropout.shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
 from experiments.figures import key, panels, series
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from scratch.contract import Batch
 from scratch.layers import Array, Dense, Dropout
 from scratch.losses import BinaryCrossEntropy
@@ -34,7 +34,7 @@ def logistic(features: int, images: int) -> tuple[Batch, Array, float]:
     return batch, p["W"], float(p["b"][0, 0])
 
 
-@cells(lambda options: [{"rate": rate} for rate in options.rates])
+@cells(lambda options: [{"rate": rate} for rate in options.rates], cost=Cost(0.32, 60))
 def added(lab: Lab, rate: float, features: int, images: int) -> pd.DataFrame:
     """What dropout adds to the loss, averaged over all masks: with the trained weights, and with smaller ones."""
     batch, beta, bias = logistic(features, images)

@@ -6,7 +6,7 @@ of guessing, and what squared error does to a unit that begins surely wrong.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
@@ -15,8 +15,6 @@ from experiments.options import Checked, Range
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCALES, WRONG = (0.5, 2.0, 8.0, 32.0), (1, 2, 3, 4, 5, 6)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import scratch as s
 from experiments.catalog.losses.shared import NOTES, PRECISIONS, alone
-from experiments.lab import Claim, Lab, cells, claims, compare
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare
 from experiments.randomness import generator
 from scratch.contract import Snapshot
 from scratch.layers import Array
@@ -24,7 +24,7 @@ from scratch.losses import indicator
 BITS = "Not one bit may differ."
 
 
-@cells()
+@cells(cost=Cost(0.09, 8))
 def one_hot(lab: Lab, trials: int) -> pd.DataFrame:
     """Integer labels and the indicator matrix: the share of examples whose loss or gradient differs in any bit."""
     random, rows = generator(0, "one-hot"), []
@@ -52,7 +52,7 @@ def share(unlike: Array, control: Array, **columns: Any) -> dict[str, Any]:
     return columns | shares | {"predicted": 0.0, "standard_error": 0.0}
 
 
-@cells(lambda options: [{"precision": precision} for precision in PRECISIONS])
+@cells(lambda options: [{"precision": precision} for precision in PRECISIONS], cost=Cost(0.09, 9))
 def shift(lab: Lab, precision: str, trials: int) -> pd.DataFrame:
     """Logits with a number added to all classes, chosen so that the sums are exact: the share of examples that change in any bit."""
     random, rows = generator(0, "shift"), []

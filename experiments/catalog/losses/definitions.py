@@ -26,7 +26,7 @@ from experiments.catalog.losses.shared import (
     probabilities,
     spread,
 )
-from experiments.lab import Claim, Lab, cells, claims, compare, stacked
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked
 from experiments.randomness import generator
 from scratch.layers import Array
 from scratch.losses import Loss, indicator
@@ -55,7 +55,7 @@ def drawn(trials: int) -> dict[str, tuple[Array, Array, Array]]:
     return {kind: (*pair, matrix) for kind, pair, matrix in zip(TARGETS, given, matrices, strict=True)}
 
 
-@cells(lambda options: [{"targets": targets} for targets in TARGETS])
+@cells(lambda options: [{"targets": targets} for targets in TARGETS], cost=Cost(0.3, 16))
 def definitions(lab: Lab, targets: str, trials: int) -> pd.DataFrame:
     """Value and gradient against the notes' formulas. Rounding: an example's loss is off by some u times the numbers that it
     subtracts; p is off by u times the exponent, and numbers near 1 by u.
@@ -108,7 +108,7 @@ def quotients(lab: Lab, targets: str, z: Array, y: Array, matrix: Array) -> pd.D
     return farthest(found, error, quantity="difference quotient", allowance=STEP**2 / (36 * np.sqrt(3) * n))
 
 
-@cells()
+@cells(cost=Cost(0.1, 10))
 def two_classes(lab: Lab, trials: int) -> pd.DataFrame:
     """σ(z) is softmax (z, 0), so both losses are one. The control takes (z, −z), which is σ(2z)."""
     z, y, _ = drawn(trials)["soft answers"]

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from experiments.catalog.losses.shared import CASES, PRECISIONS, binary_exact, both_forms, logits, off
-from experiments.lab import Claim, Lab, cells, claims, compare
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare
 from experiments.randomness import generator
 
 LOST = {"float64": (20.0, 30.0), "float32": (10.0, 12.5)}  # logits at which many digits are lost, but not all
 
 
-@cells(lambda options: [{"precision": precision} for precision in PRECISIONS])
+@cells(lambda options: [{"precision": precision} for precision in PRECISIONS], cost=Cost(0.5, 7))
 def digits(lab: Lab, precision: str, draws: int) -> pd.DataFrame:
     """Mean square of the error of J in units of u, where digits are lost: of both forms.
 

@@ -14,7 +14,7 @@ import pandas as pd
 import scratch as s
 from experiments.catalog.losses.shared import EXAMPLES, ROUNDING, UNIT, alone, farthest, probabilities, spread
 from experiments.data import load
-from experiments.lab import Claim, Lab, cells, claims, compare, stacked
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked
 from experiments.randomness import generator
 from scratch.contract import Batch, Job
 from scratch.layers import Array
@@ -25,7 +25,7 @@ def class_shares(data: str) -> Array:
     return counts / counts.sum()
 
 
-@cells()
+@cells(cost=Cost(0.12, 17))
 def guessing(lab: Lab) -> pd.DataFrame:
     """The loss of real networks whose parameters are all zero, and of those whose biases are the logarithms of the class shares."""
     rows = []
@@ -44,7 +44,7 @@ def guessing(lab: Lab) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@cells()
+@cells(cost=Cost(0.06, 5))
 def entropy(lab: Lab, trials: int) -> pd.DataFrame:
     """Soft targets y: J is the entropy of y where softmax(z) = y, and elsewhere more by the divergence KL(y‖p)."""
     random = generator(0, "entropy")

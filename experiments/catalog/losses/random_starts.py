@@ -18,14 +18,14 @@ from experiments.catalog.losses import laws
 from experiments.catalog.losses.shared import BINARY, OTHER, decades
 from experiments.data import load
 from experiments.figures import facets
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, over_seeds, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.randomness import generator
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array
 from scratch.network import Parameters
 
 
-@cells(lambda options: [{"scale": scale} for scale in options.scales])
+@cells(lambda options: [{"scale": scale} for scale in options.scales], cost=Cost(0.1, 40))
 def start_signals(lab: Lab, scale: float, starts: int) -> pd.DataFrame:
     """Logistic regression on breast_cancer, W ~ N(0, scale²/n): the mean square over the examples of n·∂J/∂z, for every start."""
     held, found = load("breast_cancer"), []

@@ -18,7 +18,7 @@ import scratch as s
 from experiments.catalog.losses.shared import BINARY, NOTES, Literal
 from experiments.data import load
 from experiments.figures import COLOURS, key, panels, series
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, looks, over_seeds, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, looks, over_seeds, table
 from experiments.randomness import batches, stack
 from scratch import metrics
 from scratch.contract import Batch, Job, Snapshot
@@ -50,7 +50,7 @@ def networks(options: Any) -> list[dict[str, Any]]:
     return [{"on": on, "loss": loss, "seeds": seeds[on]} for on in FEWER for loss in LOSSES[on]]
 
 
-@cells(networks)
+@cells(networks, cost=Cost(1.8, 90))
 def training(lab: Lab, on: str, loss: str, seeds: int, steps: int, saturation: float) -> pd.DataFrame:
     """Accuracy on the training and the test set along the way; loss functions have the same starts and the same batches.
 

@@ -17,12 +17,12 @@ import scratch as s
 from experiments.catalog.losses import laws
 from experiments.catalog.losses.shared import BINARY, OTHER, UNIT, decades, farthest
 from experiments.figures import key, panels, series
-from experiments.lab import Claim, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from scratch.contract import Batch, Job
 from scratch.network import Parameters
 
 
-@cells(lambda options: [{"loss": loss} for loss in BINARY])
+@cells(lambda options: [{"loss": loss} for loss in BINARY], cost=Cost(0.05, 11))
 def slopes(lab: Lab, loss: str) -> pd.DataFrame:
     """∂J/∂z of a sigmoid unit whose answer should be 1, over z."""
     z, (own, last) = np.linspace(-20, 10, 121)[:, None, None], BINARY[loss]
@@ -30,7 +30,7 @@ def slopes(lab: Lab, loss: str) -> pd.DataFrame:
     return lab.rows(lab.look(job, loss), lambda shot: shot.output_gradients[0], {"z": z.ravel().tolist()})
 
 
-@cells(lambda options: [{"loss": loss} for loss in BINARY])
+@cells(lambda options: [{"loss": loss} for loss in BINARY], cost=Cost(1.5, 50, {"rate": -1}))
 def escape(lab: Lab, loss: str, wrong: tuple[float, ...], rate: float) -> pd.DataFrame:
     """Single sigmoid units that should answer 1 and start at z = −s: z after as many steps as they need to come to 0."""
     own, last = BINARY[loss]

@@ -63,7 +63,7 @@ def layers(measurements: pd.DataFrame, options: Any) -> pd.DataFrame:
     frame["log"] -= np.where(frame.quantity == "activation", 0, reference)
     found = over_seeds(frame, [*KEY, "layer"], "log").rename(columns={"measured": "mean"}).drop(columns="dof")
     conditions = found[["depth", "activation", "init"]].drop_duplicates().itertuples(index=False, name=None)
-    known = {condition: predict(*condition, options) for condition in conditions}
+    known = {(d, a, i): predict(d, a, i, options) for d, a, i in conditions}
     predicted = [
         known[row.depth, row.activation, row.init].get((row.quantity, row.layer), np.nan) for row in found.itertuples()
     ]
