@@ -590,7 +590,7 @@ def test_a_quick_run_on_files_of_ones_own(tmp_path, monkeypatch):
         status = main(["initialization", "--quick", "--data", name, "--label", "kind", "--out", name + ".out", "--jobs", "1"])
         assert status in (0, 1)  # claims about digits may fail on a quarter of them
         assert (Path(name + ".out") / "report.html").exists()
-        found.append((Path(name + ".out") / "tables" / "scales.csv").read_bytes())
+        found.append((Path(name + ".out") / "tables" / "scaled.csv").read_bytes())
         assert (Path(name + ".out") / "tables" / "failures.csv").read_text() == "cell,reason\n"
     assert found[0] == found[1]
 

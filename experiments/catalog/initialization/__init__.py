@@ -7,19 +7,20 @@ orthogonal ones, LSUV, a positive bias), and what it costs in training to begin 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from math import exp
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, DataOptions, Plot, Tables, require_device
+from experiments.experiment import DataOptions
 from experiments.options import Range, require
-from experiments.work import Cost
 from scratch import activations
 from scratch.errors import unknown
 
-GLOROT = ("xavier_uniform", "standard", "xavier")
-ORTHOGONAL_DEPTH = 50
-WAIT = 4  # about what steps × s^(D−2) a network of D layers at scale s waits for: the smallest scale must fit in
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEARNED = 0.5  # the accuracy from which a network counts as trained
 
 
 @dataclass(frozen=True)
@@ -144,77 +145,59 @@ QUICK = Options(
     wait_steps=220,
 )
 
-COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
-    "dead sets": Cost(0.26, 100),
-    "biased": Cost(0.16, 25),
-    "products": Cost(0.33, 70),
-    "readings": Cost(1.5, 420),
-    "singular values": Cost(1.3, 160, {"n": 3}),
-    "unit variance": Cost(0.88, 340),
-    "silenced": Cost(3.1, 120),
-    "waits": Cost(3, 60),
-    "not standardised": Cost(3.6, 260),
-    "symmetry": Cost(2.2, 50),
-    "scales": Cost(6.2, 180),
-}
+PAGES = ("scale", "waits", "symmetry", "silent", "readings", "spectra", "lsuv", "raw_inputs", "born_dead")
+NEXT_STEPS = (
+    "`--units 8 5 12 16`: which units a matrix product rounds otherwise, and so breaks their symmetry, is the machine's affair.",
+    "`--product-widths 64 --draws 200`: the condition number grows faster, and 64-bit numbers end after a few layers.",
+    "`--scale-depths 2 4 8 16`: the deeper the network, the narrower the range of scales from which it learns.",
+    "`--activations silu mish hardtanh`: the n·Var W that an activation needs, where no table has it.",
+    "`python -m experiments.run vanishing_gradient`: He's rule against Xavier's in networks of 22 and 30 layers, as a race of losses.",
+)
 
 
-def cells(options: Options) -> list[Cell]:
-    """The short ones first: whoever runs them in parallel begins from the end."""
-    from experiments.catalog.initialization.laws import deepest
-
-    options.dataset()
-    require_device(options.device, "float64")
-    where = {"device": options.device}
-    data = where | {"data": options.source}
-    found = [
-        Cell("dead sets", where | {"width": n, "depth": 10, "draws": options.dead_draws}) for n in options.dead_widths
-    ]
-    kept = where | {"biases": list(options.biases), "draws": options.dead_draws // 2, "depth": 6}
-    found += [Cell("biased", kept | {"width": n}) for n in (2, 3)]
-    for n in options.product_widths:
-        gaussian = {"init": "lecun", "depth": deepest(n), "draws": options.draws}
-        orthogonal = {"init": "orthogonal", "depth": ORTHOGONAL_DEPTH, "draws": 8}
-        found += [Cell("products", where | {"width": n} | each) for each in (gaussian, orthogonal)]
-    found += [
-        Cell("readings", where | {"shape": shape, "draws": options.draws}) for shape in ("narrow", "hourglass", "funnel")
-    ]  # fmt: skip
-    for n in sorted(options.sizes):
-        draws = options.seeds * max(1, min(40, max(options.sizes) // n))
-        found.append(Cell("singular values", where | {"n": n, "schemes": list(GLOROT), "draws": draws}))
-    unit = data | {"width": options.width, "seeds": options.seeds}
-    found += [Cell("unit variance", unit | {"activation": name}) for name in options.activations]
-    found += [Cell("silenced", data | {"start": "zeros", "seeds": 2, "steps": options.silent_steps})]
-    found += [
-        Cell("silenced", data | {"start": "narrow", "seeds": options.silent_seeds, "steps": options.silent_steps})
-    ]
-    for depth in sorted(options.wait_depths):
-        small = [(WAIT * k / options.wait_steps) ** (1 / (depth - 2)) for k in (1, 2**0.5, 2)]
-        wait = {"depth": depth, "scales": small, "seeds": options.seeds, "steps": options.wait_steps}
-        found.append(Cell("waits", data | wait))
-    raw = data | {"seeds": options.raw_seeds, "steps": options.raw_steps}
-    found += [Cell("not standardised", raw | {"rate": rate}) for rate in sorted(options.raw_rates)]
-    for k, units in enumerate(options.units):
-        powers = [] if k else list(options.powers)
-        found.append(Cell("symmetry", data | {"units": units, "powers": powers, "steps": options.breaking_steps}))
-    run = data | {"scales": sorted(options.scales), "seeds": options.seeds, "steps": options.scale_steps, "width": 32}
-    found += [Cell("scales", run | {"depth": depth}) for depth in sorted(options.scale_depths)]
-    return found
+def finding(
+    claims: pd.DataFrame,
+    accuracies: pd.DataFrame | None = None,
+    breaking: pd.DataFrame | None = None,
+    signals: pd.DataFrame | None = None,
+) -> str:
+    """What came out, for whoever reads no further."""
+    verdict = f"{(claims.verdict == 'holds').sum()} of {len(claims)} claims hold in both implementations."
+    found = ((accuracies, of_scales), (breaking, of_symmetry), (signals, of_readings))
+    ours = [(told, table[table.backend == "scratch"]) for table, told in found if table is not None]
+    said = [told(rows) for told, rows in ours if len(rows)]
+    return " ".join([sentence for sentence in said if sentence] + [verdict])
 
 
-def measure(cell: Cell) -> Tables:
-    from experiments.catalog.initialization.parts import PARTS
-
-    return PARTS[cell.part](**cell.settings)
-
-
-def analyse(tables: Tables, options: Options) -> Analysis:
-    from experiments.catalog.initialization.analysis import analyse
-
-    return analyse(tables, options)
+def of_symmetry(breaking: pd.DataFrame) -> str:
+    last = breaking.iloc[-1]
+    return (
+        f"Hidden units that start equal stay equal: moved apart by one part in 10{superscript(last.power)}, they need "
+        f"{last.measured:.0f} steps to become different (predicted: {last.predicted:.0f})."
+    )
 
 
-def figures(tables: Tables) -> list[Plot]:
-    from experiments.catalog.initialization.pictures import figures
+def of_readings(signals: pd.DataFrame) -> str:
+    last = signals[signals.layer == signals.layer.max()].set_index(["shape", "reading"]).measured
+    shape = "funnel" if "funnel" in signals["shape"].values else signals["shape"].iloc[0]
+    he, literal, xavier = (exp(last[shape, reading] / 2) for reading in ("he", "literal", "xavier"))
+    return (
+        f"Of three readings of the notes' rule, 2/n with n the layer before keeps a ReLU network's signal and n − 1 nearly as well: "
+        f"a {shape} typically leaves {he:.2f} and {literal:.2f} of it; with Xavier's {xavier:.2f} is left."
+    )
 
-    return figures(tables)
+
+def of_scales(accuracies: pd.DataFrame) -> str:
+    learned = accuracies[accuracies.measured >= LEARNED].groupby("depth").scale.agg(["min", "max"])
+    spans = [f"with {depth} layers {span(*row)}" for depth, *row in learned.itertuples(name=None)]
+    return f"The deeper a network, the more its start matters: {', '.join(spans)}." if spans else ""
+
+
+def span(low: float, high: float) -> str:
+    return (
+        "it learns from He's weights alone" if low == high else f"it learns from {low:g} to {high:g} times He's weights"
+    )
+
+
+def superscript(number: float) -> str:
+    return f"{number:.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -1,30 +1,47 @@
-"""What the cells of this experiment share: stacks of random networks, a few digits, the agreement of the two implementations."""
+"""What several pages share: stacks of random networks, a few digits, rows of what is measured of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
-from experiments import agreement
+from experiments.agreement import unit_roundoff
 from experiments.data import load
-from experiments.experiment import Tables, backends
-from experiments.randomness import generator
+from experiments.figures import COLOURS, series
+from experiments.lab import Lab, stacked
+from experiments.randomness import batches, generator, stack
+from scratch import initializers
+from scratch.activations import ReLU
 from scratch.contract import Batch, Job
 from scratch.initializers import Scheme, zeros
 from scratch.layers import Array, Dense, Layer
 from scratch.losses import InnerProduct
-from scratch.network import Network
+from scratch.network import Network, Parameters
 
-COMPARED = 200_000  # parameters, and 50 networks: the part of a stack that is compared number by number
+UNIT = unit_roundoff(np.dtype(np.float64))
+STUDENT = "Student's t over seeds."
+BATCH = 60
+TOLERANCE = 0.01  # of LSUV
+SETTLED = 300  # examples on which LSUV looks at variances
+
+
+# --- networks --------------------------------------------------------------------------------------------------------------
 
 
 def hidden(activation: Layer, widths: Sequence[int], bias: bool = False) -> tuple[Layer, ...]:
     """Dense and activation in turn."""
     return tuple(layer for n in widths for layer in (Dense(n, bias), activation))
+
+
+def relu_layers(width: int, depth: int, classes: int) -> tuple[Layer, ...]:
+    """``depth`` weight layers without biases: f(sθ) = s^depth f(θ) for s > 0."""
+    return (*hidden(ReLU(), (width,) * (depth - 1)), Dense(classes, bias=False))
 
 
 def first_digits(data: str, count: int) -> tuple[Batch, int]:
@@ -40,28 +57,86 @@ def drawn(layers: tuple[Layer, ...], data: Batch, scheme: Scheme, draws: int, bi
     return Job(layers, InnerProduct(), parameters, data)
 
 
-def moments(values: Array) -> dict[str, float]:
-    """Mean of a sample, its standard error, its size."""
-    count, center = len(values), values - values.mean()
-    variance = (center**2).sum() / (count - 1)
-    return {"measured": values.mean(), "standard_error": np.sqrt(variance / count), "count": count}
+def he_times(scales: Sequence[float], network: Network, seeds: int) -> Parameters:
+    """A stack (scales, seeds): He's weights times each of ``scales``, from the same draws."""
+    schemes = [lambda g, shape, s=s: s * initializers.he(g, shape) for s in scales]
+    return stack(network, schemes, seeds, "float64")
 
 
-def agreed(part: str, condition: str, job: Job, device: str) -> Tables:
-    """The two implementations held against each other on the first networks of the job's stack, as they start."""
-    members = min(50, max(1, COMPARED // max(1, job.network.size)))
-
-    def first(array: Array) -> Array:
-        return array.reshape(-1, *array.shape[-2:])[:members]
-
-    few = tuple({name: first(array) for name, array in named.items()} for named in job.parameters)
-    look = replace(job, parameters=few, batches=None, snapshots=(), evaluate={})
-    ours, theirs = (backend.snapshot(look) for backend in backends(device).values())
-    found = agreement.pointwise(look, ours, theirs, generator(0, "shadows"))
-    return {"agreement": agreement.table(found, part, condition)}
+def lsuv_and_he(network: Network, seeds: int, x: Array) -> Parameters:
+    """A stack (2, seeds): orthogonal weights rescaled by LSUV, and He's."""
+    parameters = stack(network, [initializers.orthogonal, initializers.he], seeds, "float64")
+    first = tuple({name: array[0] for name, array in named.items()} for named in parameters)
+    for named, settled in zip(first, initializers.lsuv(network, first, x, tolerance=TOLERANCE), strict=True):
+        for name, array in named.items():
+            array[...] = settled[name]
+    return parameters
 
 
-def joined(tables: Sequence[Tables]) -> Tables:
-    """Tables of the same name, one under the other."""
-    names = dict.fromkeys(name for held in tables for name in held)
-    return {name: pd.concat([held[name] for held in tables if name in held], ignore_index=True) for name in names}
+def batch_order(schemes: int, seeds: int, examples: int, steps: int) -> Array:
+    """Mini-batches (steps + 1, schemes, seeds, b): the members of one seed see the same."""
+    order = [batches(seed, examples, min(BATCH, examples), steps + 1) for seed in range(seeds)]
+    return np.repeat(np.stack(order, axis=1)[:, None], schemes, axis=1)
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------------
+
+
+def measured(
+    lab: Lab,
+    shots: Mapping[str, Any],
+    probe: Callable[[Any], Mapping[str, Any]],
+    axes: Mapping[str, Sequence[Any]],
+    **columns: Any,
+) -> pd.DataFrame:
+    """Like ``lab.rows``, with a column for each of the arrays over ``axes`` that ``probe(shot)`` names."""
+    places, lengths = list(product(*axes.values())), [len(labels) for labels in axes.values()]
+    labels = {name: [place[k] for place in places] for k, name in enumerate(axes)}
+    frames = []
+    for backend, shot in shots.items():
+        numbers = {name: np.broadcast_to(array, lengths).ravel() for name, array in probe(shot).items()}
+        frames.append(pd.DataFrame({"backend": backend} | lab.settings | columns | labels | numbers))
+    return stacked(frames)
+
+
+def moments(values: Array) -> dict[str, Any]:
+    """Of samples along the last axis: mean, its standard error, how many."""
+    values = np.ascontiguousarray(values)  # the order of a sum depends on how numbers lie
+    count, center = values.shape[-1], values - values.mean(-1, keepdims=True)
+    variance = (center**2).sum(-1) / (count - 1)
+    return {"measured": values.mean(-1), "standard_error": np.sqrt(variance / count), "count": count}
+
+
+def passing(looks: Sequence[int], sizes: Array, level: float) -> float:
+    """The step at which ``sizes`` first passes ``level``, log-linear between looks; NaN if it does not, or begins above."""
+    above = np.flatnonzero(sizes >= level)
+    if not len(above) or above[0] == 0:
+        return float("nan")
+    k = int(above[0])
+    low, high = np.log(sizes[k - 1 : k + 1])
+    return float(looks[k - 1] + (looks[k] - looks[k - 1]) * (np.log(level) - low) / (high - low))
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------------
+
+
+def plain(axis: Any, ticks: Sequence[float]) -> None:
+    """These ticks of a logarithmic axis, in plain numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def joined(ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str) -> None:
+    """Points joined by a thin dotted line, where there is no prediction."""
+    ours = table[table.backend == "scratch"].sort_values(x)
+    ax.plot(ours[x], ours.measured, color=COLOURS[index], linewidth=0.8, linestyle=":")
+    series(ax, table, label, index, x=x)
+
+
+def band(ax: Axes, table: pd.DataFrame, index: int) -> None:
+    """From ``low`` to ``high``, over the depth."""
+    ours = table[table.backend == "scratch"].sort_values("depth")
+    ax.fill_between(ours.depth, ours.low, ours.high, color=COLOURS[index], alpha=0.25, linewidth=0.5)

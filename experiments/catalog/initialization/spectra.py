@@ -1,95 +1,228 @@
-"""Cells about matrices and what passes through them: singular values of one layer, of products, three readings of one rule."""
+"""What do random matrices do to the directions of a signal, one layer and many?
+
+The singular values of one square layer fill a quarter circle; those of a product run apart exponentially, unless layers are orthogonal.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from scipy.special import psi
 
-from experiments import probes
-from experiments.catalog.initialization.shared import agreed, drawn, hidden, joined, moments
-from experiments.experiment import Tables, backends
+from experiments.catalog.initialization.shared import STUDENT, UNIT, band, drawn, measured, moments, plain
+from experiments.figures import key, panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from scratch import initializers
-from scratch.activations import Identity, ReLU, Tanh
-from scratch.contract import Batch, Job, Snapshot
-from scratch.initializers import Scheme
+from scratch.activations import Identity, Tanh
+from scratch.contract import Batch, Snapshot
 from scratch.layers import Array, Dense
 
-SHAPES = {  # the input's width first
-    "funnel": (96, 64, 40, 24, 16, 10),
-    "hourglass": (48, 24, 8, 8, 24, 48),
-    "narrow": (3, 3, 3, 3, 3, 3),
-}
+ORTHOGONAL_DEPTH = 50
+QUARTER_CIRCLE = 8 / (3 * np.pi)  # mean of the density √(4 − s²)/π on [0, 2]
+SCALES = {"xavier_uniform": 1.0, "standard": 1 / np.sqrt(3), "xavier": 1.0}  # √(n Var W) of a square matrix
+KURTOSIS = {"xavier_uniform": -1.2, "standard": -1.2, "xavier": 0.0}
+OTHER = {"xavier_uniform": "standard", "standard": "xavier_uniform", "xavier": "standard"}
+NAMES = {"xavier_uniform": "Glorot, uniform", "xavier": "Glorot, Gaussian", "standard": "standard"}
+
+# --- one layer -------------------------------------------------------------------------------------------------------------
 
 
-def literal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """The notes' √(2/(n−1)) to the letter, n the width of the layer before. A layer with one input has none."""
-    return generator.standard_normal(shape) * np.sqrt(2 / (shape[-1] - 1))
+@cells(
+    lambda options: [
+        {"n": n, "scheme": scheme, "draws": options.seeds * max(1, min(40, max(options.sizes) // n))}
+        for n in sorted(options.sizes)
+        for scheme in SCALES
+    ],
+    cost=Cost(0.61, 330, {"n": 3}),
+)
+def singular_values(lab: Lab, n: int, scheme: str, draws: int) -> pd.DataFrame:
+    """The mean singular value of a tanh layer's Jacobian at 0, over ``draws`` layers of n units.
 
-
-SCHEMES: dict[str, Scheme] = {"he": initializers.he, "literal": literal, "xavier": initializers.xavier}
-
-
-def jacobian_job(n: int, scheme: str, draws: int) -> Job:
-    """n columns of 0 into n tanh units, and the gradient of one unit each: what comes back is ∂a/∂x, transposed."""
+    n columns of 0, and the gradient of one unit each: what comes back is ∂a/∂x, transposed.
+    """
     layers = (Identity(), Dense(n, bias=False), Tanh())
     data = Batch(np.zeros((n, n)), n * np.eye(n))  # the loss divides by its n columns
-    return drawn(layers, data, initializers.by_name()[scheme], draws)
+    shots = lab.look(drawn(layers, data, initializers.by_name()[scheme], draws))
+
+    def seen(shot: Snapshot) -> dict[str, Array]:
+        return moments(np.linalg.svd(shot.output_gradients[0], compute_uv=False).mean(-1))
+
+    return measured(lab, shots, seen, {})
 
 
-def singular_values(*, n: int, schemes: Sequence[str], draws: int, device: str) -> Tables:
-    """The mean singular value of a tanh layer's Jacobian at 0, over ``draws`` layers of n units."""
-    rows = []
-    for scheme in schemes:
-        job = jacobian_job(n, scheme, draws)
-        for name, backend in backends(device).items():
-            values = np.linalg.svd(backend.snapshot(job).output_gradients[0], compute_uv=False)
-            rows.append({"backend": name, "n": n, "scheme": scheme} | moments(values.mean(-1)))
-    return {"singular": pd.DataFrame(rows)} | agreed("singular values", f"{schemes[0]}, n = {n}", job, device)
+def mean_singular_value(n: int, scheme: str) -> float:
+    """Of a square matrix of n² independent weights: σ√n (8/3π + (½ − 2/π − 4κ/15π)/n), up to log n/n².
 
-
-def products(*, width: int, init: str, depth: int, draws: int, device: str) -> Tables:
-    """Singular values of W_L … W_1 at every depth: the outputs of a linear network for the columns of the identity."""
-    layers = tuple(Dense(width, bias=False) for _ in range(depth))
-    data = Batch(np.eye(width), np.eye(width))
-    job, rows = drawn(layers, data, initializers.by_name()[init], draws), []
-    for name, backend in backends(device).items():
-        for layer, product in enumerate(backend.snapshot(job).outputs, 1):
-            logs = np.log(np.linalg.svd(product, compute_uv=False))
-            common = {"backend": name, "init": init, "width": width, "depth": layer}
-            rows += [common | {"index": k + 1} | moments(logs[:, k]) for k in range(width)]
-            rows.append(common | {"index": 0} | moments(logs[:, 0] - logs[:, -1]))
-            rows[-1]["farthest"] = float(np.abs(np.expm1(logs)).max())
-    return {"products": pd.DataFrame(rows)} | agreed("products", f"{init}, width {width}", job, device)
-
-
-def readings(*, shape: str, draws: int, device: str) -> Tables:
-    """ReLU networks of unequal widths from the same draws, scaled by each reading of the notes' rule.
-
-    "sizes": the mean over networks of ln(h̄²_l/h̄²_0); "ratios": the median over networks of ln of a signal's mean square over He's.
+    The quarter-circle law of the limit; at order 1/n a real Gaussian square matrix adds to Σ f(s²) the amount
+    ¼f(4) + ¼f(0) − (1/2π)∫ f(x)/√(x(4−x)) dx, and a kurtosis κ adds κ/2π ∫ f(s²)(s⁴ − 4s² + 2)/√(4 − s²) ds; f = √.
     """
-    widths, found = SHAPES[shape], []
-    data = Batch(np.linspace(0.5, 1.5, widths[0]).reshape(-1, 1), np.linspace(1.2, -0.7, widths[-1]).reshape(-1, 1))
-    layers = hidden(ReLU(), widths[1:])
-    jobs = {reading: drawn(layers, data, scheme, draws) for reading, scheme in SCHEMES.items()}
-    for name, backend in backends(device).items():
-        logs = {reading: log_sizes(job, backend.snapshot(job)) for reading, job in jobs.items()}
-        alive = np.isfinite(logs["he"]["signal"][-1])
-        for reading, held in logs.items():
-            common = {"backend": name, "shape": shape, "reading": reading}
-            for layer, values in enumerate(held["signal"], 1):
-                found.append({"sizes": pd.DataFrame([common | {"layer": layer} | moments(values[alive])])})
-            for signal, values in held.items():
-                ratio = values[:, alive] - logs["he"][signal][:, alive]
-                means = {"layer": range(1, len(ratio) + 1), "measured": np.median(ratio, axis=1)}
-                found.append({"ratios": pd.DataFrame(common | {"signal": signal} | means)})
-    return joined([*found, agreed("readings", f"{shape}, he", jobs["he"], device)])
+    first = 0.5 - 2 / np.pi - 4 * KURTOSIS[scheme] / (15 * np.pi)
+    return float(SCALES[scheme] * (QUARTER_CIRCLE + first / n))
 
 
-def log_sizes(job: Job, shot: Snapshot) -> dict[str, Array]:
-    """ln of the mean square, relative to the input's, of every ReLU layer's output (layers, draws), and of the gradient there."""
-    with np.errstate(divide="ignore"):  # a dead network
-        signal = 2 * np.log([probes.rms(h) / probes.rms(job.data.x) for h in shot.outputs[1::2]])
-        gradient = 2 * np.log([probes.rms(g) / probes.rms(job.data.y) for g in shot.output_gradients[1::2]])
-    return {"signal": signal, "gradient": gradient}
+@table
+def singular(singular_values: pd.DataFrame) -> pd.DataFrame:
+    pairs = [(row.n, row.scheme) for row in singular_values.itertuples()]
+    return singular_values.assign(
+        predicted=[mean_singular_value(n, scheme) for n, scheme in pairs],
+        control=[mean_singular_value(n, OTHER[scheme]) for n, scheme in pairs],
+        limit=[SCALES[scheme] * QUARTER_CIRCLE for _, scheme in pairs],
+    )
+
+
+@claims
+def glorot(singular: pd.DataFrame) -> Iterator[Claim]:
+    columns = {
+        "dof": singular["count"] - 1,
+        "allowance": singular.limit * np.log(singular.n) / singular.n**2,
+        "control_predicted": singular.control,
+    }
+    yield Claim(
+        "Glorot's singular values",
+        "A tanh layer's Jacobian at 0: its mean singular value is 8/3π = 0.849 with Glorot's scheme, 8/(3π√3) = 0.490 with the standard.",
+        "Glorot & Bengio 2010 (about 0.8 and 0.5); derived from the quarter-circle law, with the next term in 1/n",
+        f"Independent layers, {STUDENT[:-1]}. Allowance: log n/n², the order of what is left out.",
+        "the other scheme's value",
+        compare(singular, "{scheme}, n = {n}", **columns),
+    )
+
+
+# --- products --------------------------------------------------------------------------------------------------------------
+
+
+@cells(
+    lambda options: [
+        {"width": n} | each
+        for n in options.product_widths
+        for each in ({"init": "lecun"}, {"init": "orthogonal", "draws": 8})
+    ],
+    cost=Cost(0.33, 190),
+)
+def multiplied(lab: Lab, width: int, init: str, draws: int) -> pd.DataFrame:
+    """Means of the ln of singular values of W_L … W_1 at every depth (index 1 …), and of the first over the last (index 0).
+
+    They are the outputs of a linear network for the columns of the identity.
+    """
+    depth = ORTHOGONAL_DEPTH if init == "orthogonal" else deepest(width)
+    layers = tuple(Dense(width, bias=False) for _ in range(depth))
+    job = drawn(layers, Batch(np.eye(width), np.eye(width)), initializers.by_name()[init], draws)
+
+    def seen(shot: Snapshot) -> dict[str, Array]:
+        logs = np.log(np.linalg.svd(np.array(shot.outputs), compute_uv=False)).transpose(0, 2, 1)  # (depth, n, draws)
+        farthest = np.full((depth, width + 1), np.nan)
+        farthest[:, width] = np.abs(np.expm1(logs)).max((1, 2))
+        whole = np.concatenate([logs, logs[:, :1] - logs[:, -1:]], axis=1)
+        return moments(whole) | {"farthest": farthest}
+
+    axes = {"depth": range(1, depth + 1), "index": [*range(1, width + 1), 0]}
+    return measured(lab, lab.look(job, f"{init}, width {width}"), seen, axes, width=width)
+
+
+def lyapunov(n: int) -> Array:
+    """λ_i = ½[ln(2/n) + ψ((n−i+1)/2)]: growth per layer of the logs of a product's singular values, W ~ N(0, 1/n) (Newman 1986)."""
+    return (np.log(2 / n) + psi(np.arange(n, 0, -1) / 2)) / 2
+
+
+def asymptotes(n: int, depth: int) -> Array:
+    """E ln s_i of a product of ``depth`` Gaussian layers, for great depth: L λ_i + c_i − c_{i−1}.
+
+    k directions span a volume that grows by L(λ₁ + … + λ_k), and it is the volume s₁…s_k times a k × k minor of a random
+    orthogonal matrix: c_k = −E ln|minor| = ½Σ_{j≤k} [ψ((n−j+1)/2) − ψ((k−j+1)/2)].
+    """
+    volumes = [(psi((n - np.arange(k)) / 2) - psi((k - np.arange(k)) / 2)).sum() / 2 for k in range(n + 1)]
+    return depth * lyapunov(n) + np.diff(volumes)
+
+
+def log_condition(n: int, depth: Array) -> tuple[Array, Array]:
+    """Middle and half-width of what E ln(s₁/s_n) must lie in after ``depth`` Gaussian layers: from L·g to (L+2)·g.
+
+    g = ½[ψ(n/2) − ψ(½)] = λ₁ − λ_n. A fixed direction e is stretched by L λ₁ on average and by no more than s₁, which
+    gives the lower end; and by at least s₁|u₁·e|, u₁ uniform on the sphere, E ln|u₁·e| = −g, which gives the upper
+    one. The same holds for the inverse. As L grows the upper end is reached.
+    """
+    gap = (psi(n / 2) - psi(0.5)) / 2
+    return (np.asarray(depth) + 1) * gap, np.full(np.shape(depth), gap)
+
+
+def deepest(n: int) -> int:
+    """The depth to which the smallest singular value of a Gaussian product stands clear of rounding in nearly every draw.
+
+    ln(s₁/s_n) has about the mean (L + 2)g and a variance of 1.5 L at most; six deviations above it must stay below 10¹³.
+    """
+    depths = np.arange(1, 60)
+    middle, half = log_condition(n, depths)
+    return int(depths[middle + half + 6 * np.sqrt(1.5 * depths) < np.log(1e13)].max(initial=1))
+
+
+@table
+def products(multiplied: pd.DataFrame) -> pd.DataFrame:
+    """The asymptotes of the singular values (index 1 …), the bounds' middle for ln(s₁/s_n) (index 0)."""
+    predicted, allowance = np.zeros(len(multiplied)), np.zeros(len(multiplied))
+    found = multiplied[["init", "width", "depth", "index"]].itertuples(index=False, name=None)
+    for k, (init, width, depth, index) in enumerate(found):
+        if init != "orthogonal" and index == 0:
+            predicted[k], allowance[k] = log_condition(width, depth)
+        elif init != "orthogonal":
+            predicted[k] = asymptotes(width, depth)[index - 1]
+    return multiplied.assign(predicted=predicted, allowance=allowance)
+
+
+@claims
+def of_products(products: pd.DataFrame) -> Iterator[Claim]:
+    whole, said = products[products["index"] == 0], "width {width}, depth {depth}"
+    flat, steep = whole[whole.init == "orthogonal"], whole[whole.init != "orthogonal"]
+    at = ["backend", "width", "depth"]
+    wild = steep.set_index(at).farthest.reindex(pd.MultiIndex.from_frame(flat[at])).to_numpy()
+    rounding = flat.width * np.sqrt(flat.depth) * UNIT
+    yield Claim(
+        "orthogonal weights",
+        "Every singular value of a product of orthogonal matrices is 1, at every depth.",
+        "Saxe 2014",
+        "An identity; n·√depth roundings of size u are its error. The farthest of all.",
+        "Gaussian weights of the same variance",
+        compare(flat, said, measured=flat.farthest, predicted=0.0, standard_error=rounding, control_measured=wild),
+    )
+    first = steep.groupby("width").predicted.transform("min")
+    yield Claim(
+        "Gaussian weights",
+        "The condition number of L Gaussian layers grows exponentially: L·g ≤ E ln(s₁/s_n) ≤ (L+2)·g, g = ½[ψ(n/2) − ψ(½)].",
+        "derived from the Lyapunov exponents of Newman 1986",
+        "Bounds for every L. Standard error of the sample.",
+        "the bounds of one layer, whatever the depth",
+        compare(steep, said, dof=steep["count"] - 1, control_predicted=first),
+    )
+
+
+@figure("Singular values")
+def spectra(products: pd.DataFrame, singular: pd.DataFrame) -> Figure:
+    """Left: the mean singular value of one square layer; lines are the quarter-circle law's 8/3π and 8/(3π√3) with the next term
+    in 1/n. Middle: each singular value of a product of Gaussian matrices runs away at a rate of its own (lines: what it tends to
+    as the depth grows, from Lyapunov exponents), while those of orthogonal ones stay 1. Right: so the condition number
+    grows; the bands are exact bounds.
+    """
+    gaussian = products[products.init != "orthogonal"]
+    width = 4 if (gaussian.width == 4).any() else gaussian.width.min()
+    titles = ["one layer", f"products, width {width}", "condition number"]
+    figure, (left, middle, right) = panels(titles, width=2.75, height=3.0, share_y=False)
+    for index, (scheme, label) in enumerate(NAMES.items()):
+        series(left, singular[singular.scheme == scheme], label, index, x="n")
+    left.set(xscale="log", xlabel="n, of n × n weights", ylabel="mean singular value", ylim=(0.4, 0.9))
+    plain(left.xaxis, sorted(singular.n.unique())[::2])
+    shown = products[(products.width == width) & (products.depth <= gaussian[gaussian.width == width].depth.max())]
+    for init, label, index in (("lecun", "Gaussian", 3), ("orthogonal", "orthogonal", 4)):
+        for k in range(1, width + 1):
+            series(middle, shown[(shown.init == init) & (shown["index"] == k)], label, index, x="depth")
+    middle.set(xlabel="layers multiplied", ylabel="mean ln of singular values")
+    tens = {c: gaussian[c] / np.log(10) for c in ("measured", "predicted", "allowance", "standard_error")}
+    whole = gaussian.assign(**tens)[gaussian["index"] == 0]
+    whole = whole.assign(low=whole.predicted - whole.allowance, high=whole.predicted + whole.allowance)
+    for index, n in enumerate(sorted(whole.width.unique()), 5):
+        one = whole[whole.width == n]
+        band(right, one, index)
+        series(right, one.drop(columns="predicted"), f"Gaussian, n = {n}", index, x="depth")
+    right.set(xlabel="layers multiplied", ylabel="mean log₁₀ of s₁/s_n")
+    key(figure, [left, middle, right])
+    return figure
