@@ -146,7 +146,7 @@ def sweeps(device: torch.device) -> Iterator[dict[str, Any]]:
         optimizers = [torch.optim.SGD(m.parameters(), lr=rate, momentum=momentum, fused=True) for m in models]
         run = {
             "stack": partial(stepped, trainee, rows, labels, steps),
-            "loop": partial(loop, models, tuple(optimizers), rows, labels, steps),
+            "loop": partial(loop, models, optimizers, rows, labels, steps),
         }
         times = {kind: [timed(one, device) / steps for _ in range(ROUNDS + 1)][1:] for kind, one in run.items()}
         stack, each = times["stack"], times["loop"]
@@ -161,8 +161,8 @@ def stepped(trainee: torchref.Trainee, rows: torch.Tensor, labels: torch.Tensor,
 
 
 def loop(
-    models: list[nn.Module],
-    optimizers: list[torch.optim.Optimizer],
+    models: Sequence[nn.Module],
+    optimizers: Sequence[torch.optim.Optimizer],
     rows: torch.Tensor,
     labels: torch.Tensor,
     steps: int,

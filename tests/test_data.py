@@ -15,8 +15,9 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from experiments import data
-from experiments.catalog.vanishing_gradient import exact
+from experiments.catalog.vanishing_gradient import depth_scale
 from experiments.experiment import DataOptions, load, names
+from experiments.lab import Lab
 from experiments.reading import arrays as array_files
 from experiments.reading import text as text_files
 from experiments.run import main
@@ -543,9 +544,9 @@ def test_every_experiment_that_takes_data_takes_its_label(tmp_path, name, capsys
     experiment = load(name)
     options = experiment.options(quick=True, data=str(path), label="word")
     assert options.dataset().labels == ("cat", "dog", "eel") and options.dataset().features == 4
-    told = {cell.settings["data"] for cell in experiment.module.cells(options) if "data" in cell.settings}
+    told = {cell.settings["data"] for cell in experiment.definition.cells(options) if "data" in cell.settings}
     assert told == {data.with_label(str(path), "word")}
-    default = {cell.settings.get("data", "digits") for cell in experiment.module.cells(experiment.options(quick=True))}
+    default = {cell.settings.get("data", "digits") for cell in experiment.definition.cells(experiment.options(quick=True))}
     assert default == {"digits"}
     assert main([name, "--quick", "--dry-run", "--data", str(path), "--label", "word"]) == 0
     assert "cat → 0, dog → 1, eel → 2" in (err := capsys.readouterr().err) and err.count("\n") == 1
@@ -561,7 +562,7 @@ def test_another_label_is_another_cell_and_another_file_too(tmp_path):
     for content, label in ((text(rows()), ""), (text(rows()), "kind"), (text(rows(labels=Y[::-1])), "kind")):
         path = written(tmp_path, content)
         experiment = load("vanishing_gradient")
-        cells = experiment.module.cells(experiment.options(quick=True, data=str(path), label=label))
+        cells = experiment.definition.cells(experiment.options(quick=True, data=str(path), label=label))
         keys.append({Store(tmp_path, "x").path(cell).name for cell in cells if "data" in cell.settings})
     assert not keys[0] & keys[1] and not keys[1] & keys[2]
 
@@ -570,8 +571,8 @@ def test_an_example_at_the_mean_is_no_fault(monkeypatch):
     """Zero in every feature: scaled to the fixed point it would be NaN."""
     x = np.random.default_rng(0).normal(size=(3, 6))
     x[:, 2] = 0
-    monkeypatch.setattr(exact, "first_examples", lambda data, dtype: Batch(x, np.zeros(6, int)))
-    found = exact.depth_scale(sigma_w2=1.3, width=20, seeds=2, data="", device="cpu", dtype="float64")["laws"]
+    monkeypatch.setattr(depth_scale, "first_examples", lambda data, dtype: Batch(x, np.zeros(6, int)))
+    found = depth_scale.tanh_slopes(Lab("slopes", {}), sigma_w2=1.3, wide=20, seeds=2, data="", dtype="float64")
     assert np.isfinite(found.measured).all()
 
 

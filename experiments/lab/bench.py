@@ -52,8 +52,9 @@ class Lab:
         assert job.batches is not None
         steps = min(steps, len(job.batches) - 1)
         if steps:
-            few = replace(first(job, members), snapshots=tuple(sorted({0, 1, steps})), evaluate={})
-            self.follow(replace(few, batches=few.batches[: steps + 1]), self._named(condition))
+            few = first(job, members)
+            few = replace(few, batches=few.batches[: steps + 1], snapshots=tuple(sorted({0, 1, steps})), evaluate={})  # type: ignore[index]
+            self.follow(few, self._named(condition))
         return {name: list(backend.train(job)) for name, backend in backends(self.device).items()}
 
     def follow(self, job: Job, condition: str | None = None) -> dict[str, list[Snapshot]]:
