@@ -13,12 +13,34 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from experiments.catalog.precision.formats import FLOAT32, FORMATS, Format, jittered, rounded, spacing, unheld
+from experiments.catalog.precision.formats import (
+    BF16,
+    FLOAT32,
+    FORMATS,
+    Format,
+    jittered,
+    rounded,
+    spacing,
+    stochastic,
+    unheld,
+)
+from experiments.randomness import generator
 from scratch.layers import Array, Dense, Layer, Shape, Tensors
 from scratch.losses import CrossEntropy, indicator
 from scratch.network import Parameters
+from scratch.optimizers import SGD, Memory, Rate
 
 # --- scratch: layers whose numbers are rounded ------------------------------------------------------------------------------
+
+
+class InFormat:
+    """Whoever has a format by its name."""
+
+    name: str
+
+    @property
+    def format(self) -> Format:
+        return FORMATS[self.name]
 
 
 @dataclass(frozen=True)
@@ -78,14 +100,10 @@ class Around(Layer):
 
 
 @dataclass(frozen=True)
-class Short(Around):
+class Short(Around, InFormat):
     """A layer in the format of that name: what a product reads and, but for TF32, whatever is kept, is rounded to it."""
 
     name: str
-
-    @property
-    def format(self) -> Format:
-        return FORMATS[self.name]
 
     def read(self, a: Array) -> Array:
         return rounded(a, self.format)
@@ -98,14 +116,10 @@ class Short(Around):
 
 
 @dataclass(frozen=True)
-class Cast(Layer):
+class Cast(Layer, InFormat):
     """Z = X: the last layer. Its output goes on to the loss in float32; the gradient that comes back is rounded."""
 
     name: str
-
-    @property
-    def format(self) -> Format:
-        return FORMATS[self.name]
 
     def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, None]:
         return x, None
@@ -132,19 +146,29 @@ class Scaled(CrossEntropy):
         return value * z.dtype.type(self.scale), gradient * z.dtype.type(self.scale)
 
 
+@dataclass(frozen=True)
+class Kept(SGD):
+    """θ ← bf16(θ − ηg): the weights themselves are bf16, rounded to nearest or, with the right probability, either way."""
+
+    mode: str = "nearest"
+
+    def start(self, theta: Array) -> Memory:
+        return super().start(theta) | {"random": generator(0, "kept", "scratch")}
+
+    def descend(self, theta: Array, gradient: Array, memory: Memory, rate: Rate) -> None:
+        super().descend(theta, gradient, memory, rate)
+        theta[...] = rounded(theta, BF16) if self.mode == "nearest" else stochastic(theta, BF16, memory["random"])
+
+
 # --- the model: every rounding an independent random error -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Noisy(Around):
+class Noisy(Around, InFormat):
     """A layer in float64 with a random error wherever the format would round; parameters and data have theirs already."""
 
     name: str
     random: Generator
-
-    @property
-    def format(self) -> Format:
-        return FORMATS[self.name]
 
     def read(self, a: Array) -> Array:
         return a if self.format.stored else unheld(a, self.format, self.random)

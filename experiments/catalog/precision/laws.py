@@ -18,11 +18,6 @@ TANH = 4.0  # units in the last place that either library's tanh, σ or exp may 
 # --- dot products -----------------------------------------------------------------------------------------------------------
 
 
-def worst_case(n: int, unit: float) -> float:
-    """The factor of Σ|ab|: n·u (Jeannerod & Rump 2013), for every order of the sum; γ_n = nu/(1 − nu) is never less."""
-    return n * unit
-
-
 def addition(a: Array, b: Array, to: Format) -> Array:
     """Mean square of the rounding error of a + b, numbers of the format, the last bits being random.
 

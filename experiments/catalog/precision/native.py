@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from experiments.catalog.precision.arithmetic import Cast, Scaled, Short
-from experiments.catalog.precision.formats import TF32
+from experiments.catalog.precision.arithmetic import Cast, Kept, Scaled, Short
+from experiments.catalog.precision.formats import BF16, TF32
+from experiments.randomness import generator
 from scratch.layers import Dense
 from torchref.layers import twin
 from torchref.losses import twin as twin_of_loss
+from torchref.optimizers import twin as twin_of_optimizer
 
 NATIVE = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -48,7 +51,8 @@ class ShortLinear(nn.Linear):
             return (z if self.bias is None else z + self.bias.to(kind)).float()
         if x.is_cuda:
             return linear(x, self.weight, self.bias)  # see ``tensor_cores``
-        z = HandsDown.apply(linear(Reads.apply(x), Reads.apply(self.weight)))
+        read = Rounds.apply(x, True), Rounds.apply(self.weight, True)
+        z = Rounds.apply(linear(*read), False)  # two products will read the gradient
         return z if self.bias is None else z + self.bias
 
 
@@ -67,38 +71,27 @@ def tf32(x: Tensor) -> Tensor:
     return ((bits + ((1 << (dropped - 1)) - 1) + ((bits >> dropped) & 1)) & -(1 << dropped)).view(torch.float32)
 
 
-class Reads(torch.autograd.Function):
-    """Rounds on the way up; the gradient passes."""
+def cast(x: Tensor, name: str) -> Tensor:
+    """float32 in that short format, and back."""
+    return tf32(x) if name == "tf32" else x.to(NATIVE[name]).float()
+
+
+class Rounds(torch.autograd.Function):
+    """To TF32, on the way up or, the gradient, on the way down; the other way it passes."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return tf32(x)
+    def forward(x: Tensor, up: bool) -> Tensor:
+        return tf32(x) if up else x.clone()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.up = inputs[1]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
-
-
-class HandsDown(torch.autograd.Function):
-    """Passes on the way up; rounds the gradient, which two products will read."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return tf32(gradient)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient if ctx.up else tf32(gradient), None
 
 
 @twin_of_loss.register
@@ -113,6 +106,45 @@ class ScaledCrossEntropy(nn.CrossEntropyLoss):
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         return super().forward(output, target) * self.scale
+
+
+@twin_of_optimizer.register
+def _(optimizer: Kept, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
+    assert isinstance(optimizer.learning_rate, float)
+    return (KeptNearest if optimizer.mode == "nearest" else KeptAtRandom)(list(tensors), optimizer.learning_rate)
+
+
+class KeptNearest(torch.optim.SGD):
+    """PyTorch's SGD on bfloat16 tensors; the float32 ones that the network reads are copies."""
+
+    def __init__(self, tensors: list[Tensor], rate: float) -> None:
+        super().__init__(tensors, rate)
+        self.short = [t.detach().bfloat16() for t in tensors]
+        self.inside = torch.optim.SGD(self.short, rate)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for short, tensor in zip(self.short, self.param_groups[0]["params"], strict=True):
+            short.grad = None if tensor.grad is None else tensor.grad.bfloat16()
+        self.inside.step()
+        for short, tensor in zip(self.short, self.param_groups[0]["params"], strict=True):
+            tensor.copy_(short)
+
+
+class KeptAtRandom(torch.optim.SGD):
+    """PyTorch's SGD in float32, then rounding at random on the bits."""
+
+    def __init__(self, tensors: list[Tensor], rate: float) -> None:
+        super().__init__(tensors, rate)
+        self.random = generator(0, "kept", "torchref")
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step()
+        for tensor in self.param_groups[0]["params"]:
+            drawn = self.random.integers(0, 1 << BF16.dropped, tuple(tensor.shape), np.int32)
+            bits = tensor.view(torch.int32) + torch.from_numpy(drawn).to(tensor.device)
+            tensor.copy_((bits & -(1 << BF16.dropped)).view(torch.float32))
 
 
 @contextmanager

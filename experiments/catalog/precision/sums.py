@@ -1,140 +1,27 @@
-"""Dot products: their rounding errors in every format, order of summation and implementation, and bf16 sums that stand still."""
+"""How large is the rounding error of a dot product?
+
+It depends on the order of the sum, and is predicted from the partial sums: errors are random as long as terms are well above the
+spacing of their sum.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
+from matplotlib.figure import Figure
 
-from experiments.catalog.precision import laws, native
-from experiments.catalog.precision.formats import BF16, FLOAT32, FORMATS, Format, rounded, stochastic, truncated
-from experiments.experiment import Tables
-from experiments.randomness import generator
+from experiments.catalog.precision import laws
+from experiments.catalog.precision.formats import BF16, FLOAT32, FORMATS, Format, rounded
+from experiments.catalog.precision.orders import ORDERS
+from experiments.catalog.precision.shared import GREY, operands, roots
+from experiments.figures import key, panels, series
+from experiments.lab import Claim, Cost, cells, claims, compare, figure, stacked
 from scratch.layers import Array
 
-NUMBERS = 2_000_000  # random numbers at a time: long sums are tried less often
-CURVE = 16  # points at which a growing sum is looked at
-Sum = Callable[[Array, Array, Format, str], Array]
-
-
-def operands(kind: str, trials: int, n: int) -> tuple[Array, Array]:
-    """x, y (trials, n), float32 from U[0, 1] ("positive") or U[−1, 1] ("signs")."""
-    low = 0.0 if kind == "positive" else -1.0
-    x, y = generator(0, "operands", kind, n).uniform(low, 1, (2, max(2, min(trials, NUMBERS // n)), n))
-    return x.astype(np.float32), y.astype(np.float32)
-
-
-# --- scratch ----------------------------------------------------------------------------------------------------------------
-
-
-def one_by_one(x: Array, y: Array, to: Format, device: str) -> Array:
-    """((p₁ + p₂) + p₃) + …, each sum rounded to the format."""
-    products = rounded(x * y, to)
-    if to == FLOAT32:
-        return np.cumsum(products, axis=-1, dtype=np.float32)[:, -1]
-    terms = np.ascontiguousarray(products.T)
-    total = terms[0]
-    for term in terms[1:]:
-        total = rounded(total + term, to)
-    return total
-
-
-def in_pairs(x: Array, y: Array, to: Format, device: str) -> Array:
-    """Neighbours first, then neighbouring sums."""
-    level = rounded(x * y, to)
-    while level.shape[-1] > 1:
-        level = np.pad(level, ((0, 0), (0, level.shape[-1] % 2)))
-        level = rounded(level[:, ::2] + level[:, 1::2], to)
-    return level[:, 0]
-
-
-def chopped(x: Array, y: Array, to: Format, device: str) -> Array:
-    """One by one, but towards 0 instead of to nearest: every error has the same sign."""
-    terms = np.ascontiguousarray(rounded(x * y, to).T)
-    total = terms[0]
-    for term in terms[1:]:
-        total = truncated(total + term, to)
-    return total
-
-
-def tensor_core(x: Array, y: Array, to: Format, device: str) -> Array:
-    """Inputs rounded to the format, products and sums in float32."""
-    return one_by_one(rounded(x, to), rounded(y, to), FLOAT32, device)
-
-
-def library(x: Array, y: Array, to: Format, device: str) -> Array:
-    """NumPy's own product of float32 vectors."""
-    return np.matmul(x[:, None, :], y[:, :, None])[:, 0, 0]
-
-
-# --- PyTorch, in its own types ----------------------------------------------------------------------------------------------
-
-
-def torch_terms(x: Array, y: Array, to: Format, device: str) -> Tensor:
-    """Products (n, trials), in the format's own type."""
-    kind = native.NATIVE.get(to.name, torch.float32)
-    a, b = (torch.tensor(v.T.copy(), device=device).to(kind) for v in (x, y))
-    return a * b
-
-
-def torch_one_by_one(x: Array, y: Array, to: Format, device: str) -> Array:
-    """A loop: torch.cumsum adds in a wider type."""
-    terms = torch_terms(x, y, to, device).unbind()
-    total = terms[0].clone()
-    for term in terms[1:]:
-        total += term
-    return total.float().cpu().numpy()
-
-
-def torch_in_pairs(x: Array, y: Array, to: Format, device: str) -> Array:
-    level = torch_terms(x, y, to, device)
-    while len(level) > 1:
-        if len(level) % 2:
-            level = torch.cat([level, torch.zeros_like(level[:1])])
-        level = level[::2] + level[1::2]
-    return level[0].float().cpu().numpy()
-
-
-def torch_chopped(x: Array, y: Array, to: Format, device: str) -> Array:
-    a, b = (torch.tensor(v.T.copy(), device=device) for v in (x, y))
-    terms = native.tf32(a * b).unbind()
-    total = terms[0]
-    for term in terms[1:]:
-        total = ((total + term).view(torch.int32) & -(1 << to.dropped)).view(torch.float32)
-    return total.cpu().numpy()
-
-
-def torch_tensor_core(x: Array, y: Array, to: Format, device: str) -> Array:
-    a, b = (torch.tensor(v) for v in (x, y))
-    short = [native.tf32(v) if to.name == "tf32" else v.to(native.NATIVE[to.name]).float() for v in (a, b)]
-    return torch_one_by_one(short[0].numpy(), short[1].numpy(), FLOAT32, device)
-
-
-def torch_library(x: Array, y: Array, to: Format, device: str) -> Array:
-    a, b = (torch.tensor(v, device=device) for v in (x, y))
-    return torch.linalg.vecdot(a, b).cpu().numpy()
-
-
-ORDERS: dict[str, dict[str, Sum]] = {
-    "scratch": {
-        "one by one": one_by_one,
-        "in pairs": in_pairs,
-        "chopped": chopped,
-        "tensor core": tensor_core,
-        "library": library,
-    },
-    "torchref": {
-        "one by one": torch_one_by_one,
-        "in pairs": torch_in_pairs,
-        "chopped": torch_chopped,
-        "tensor core": torch_tensor_core,
-        "library": torch_library,
-    },
-}
+LONGEST = 10_000  # terms of a sum in a short format: every step is a step of Python's
 ASKED = (  # order of summation, format, kinds of numbers
     ("one by one", "float32", ("positive", "signs")),
     ("one by one", "fp16", ("positive", "signs")),
@@ -146,14 +33,26 @@ ASKED = (  # order of summation, format, kinds of numbers
     ("library", "float32", ("positive",)),
     ("chopped", "tf32", ("positive",)),
 )
+SHOWN = {  # order of summation and format, as the legend has them
+    ("one by one", "float32"): "float32, one by one",
+    ("library", "float32"): "float32, the library's own",
+    ("in pairs", "float32"): "float32, in pairs",
+    ("one by one", "fp16"): "fp16, one by one",
+    ("one by one", "bf16"): "bf16, one by one",
+    ("in pairs", "bf16"): "bf16, in pairs",
+    ("tensor core", "bf16"): "bf16 × bf16, float32 sum",
+}
+KEY = ["format", "kind", "n", "backend"]
+SAID = "{order}, {format}, {kind}, n = {n}"
 
 
-def dots(*, n: int, trials: int, longest: int, device: str) -> Tables:
-    """Mean square rounding errors of dot products of n numbers; steps in short formats are slow, so they go up to ``longest``."""
+@cells(lambda options: [{"n": n} for n in sorted(options.lengths)], cost=Cost(3.5, 210))
+def dots(n: int, trials: int, device: str) -> pd.DataFrame:
+    """Mean square rounding errors of dot products of n numbers; steps in short formats are slow, so they go up to ``LONGEST``."""
     rows = []
     for order, name, kinds in ASKED:
         to = FORMATS[name]
-        if order in ("one by one", "chopped") and to != FLOAT32 and n > longest:
+        if order in ("one by one", "chopped") and to != FLOAT32 and n > LONGEST:
             continue
         for kind in kinds:
             x, y = operands(kind, trials, n)
@@ -161,7 +60,7 @@ def dots(*, n: int, trials: int, longest: int, device: str) -> Tables:
                 x, y = rounded(x, to), rounded(y, to)
             named = {"order": order, "format": name, "kind": kind, "n": n}
             rows += [named | row for row in errors(order, x, y, to, device)]
-    return {"dots": pd.DataFrame(rows)}
+    return pd.DataFrame(rows)
 
 
 def errors(order: str, x: Array, y: Array, to: Format, device: str) -> Iterator[dict[str, Any]]:
@@ -182,7 +81,7 @@ def errors(order: str, x: Array, y: Array, to: Format, device: str) -> Iterator[
             "measured": ((error / scale) ** 2).mean(),
             "predicted": expected.mean(),
             "standard_error": np.sqrt(2 * (expected**2).sum()) / len(x),
-            "worst": (error / (laws.worst_case(roundings, to.unit) * size + lost)).max(),
+            "worst": (error / (roundings * to.unit * size + lost)).max(),
             "of_root": (error / root).max(),
             "beyond": (error > laws.LAMBDA * root).mean(),  # the probabilistic bound
         }
@@ -198,65 +97,120 @@ def predicted(order: str, wide: tuple[Array, Array], products: Array, to: Format
     return laws.multiplied(products, to) + law(rounded(products.astype(np.float32), to).astype(np.float64), to)
 
 
-def stagnation(*, n: int, trials: int, device: str) -> Tables:
-    """bf16 sums of products of U[0, 1], rounded to nearest and at random: their growth, where and when they stand still."""
-    x, y = (rounded(v, BF16) for v in operands("positive", trials, n))
-    products = rounded(x * y, BF16)
-    exact = products.astype(np.float64).sum(-1)
-    spread = laws.by_chance(products.astype(np.float64), BF16)
-    looks = np.linspace(0, n, CURVE + 1).round().astype(int)[1:]
-    curves, ends = [], []
-    for backend, grow in {"scratch": growing, "torchref": torch_growing}.items():
-        for mode in ("nearest", "stochastic"):
-            path = grow(products, mode, device)
-            named = {"backend": backend, "mode": mode}
-            curves += [
-                named
-                | {
-                    "n": int(k),
-                    "measured": path[k - 1].mean(),
-                    "standard_error": path[k - 1].std(ddof=1) / np.sqrt(len(x)),
-                }
-                for k in looks
-            ]
-            ends.append(
-                pd.DataFrame({"total": path[-1], "exact": exact, "spread": spread, "terms": _between(path)}).assign(
-                    **named
-                )
-            )
-    frame = pd.DataFrame(curves)
-    means = np.cumsum(products.astype(np.float64), axis=-1).mean(0)
-    expected = np.where(frame["mode"] == "nearest", laws.drift(frame.n), means[frame.n - 1])
-    return {"growth": frame.assign(predicted=expected), "ends": pd.concat(ends, ignore_index=True)}
+@claims
+def worst_case(dots: pd.DataFrame) -> Iterator[Claim]:
+    rows = dots[dots.order != "chopped"]
+    yield Claim(
+        "sums, worst case",
+        "The error of a dot product of n numbers is at most γₙ Σ|aᵢbᵢ| = nu/(1 − nu) Σ|aᵢbᵢ|, in every format, for every order of "
+        "the sum, even where nu > 1: n·u is enough.",
+        "Higham 2002, Eq. 3.5; Jeannerod & Rump 2013",
+        "The largest error of all trials in units of n·u Σ|ab|, and of (n + 2)·u where the factors themselves are rounded; a bound, "
+        "so there is no standard error.",
+        "√n·u for n·u",
+        compare(rows, SAID, measured=rows.worst, control_measured=rows.of_root, predicted=1.0, standard_error=0.0),
+        "at most",
+    )
 
 
-def growing(products: Array, mode: str, device: str) -> Array:
-    """Every partial sum, (n, trials)."""
-    random, terms = generator(0, "stochastic", "scratch"), np.ascontiguousarray(products.T)
-    path = np.empty_like(terms)
-    path[0] = terms[0]
-    for k in range(1, len(terms)):
-        total = path[k - 1] + terms[k]
-        path[k] = rounded(total, BF16) if mode == "nearest" else stochastic(total, BF16, random)
-    return path
+@claims
+def probabilistic(dots: pd.DataFrame, ends: pd.DataFrame | None = None) -> Iterator[Claim]:
+    """The share of sums beyond the bound; what is rounded at random has twice the error at most."""
+    rows = dots[(dots.order == "one by one") & dots.predicted.notna()]
+    chopped = dots[dots.order == "chopped"].set_index(["n", "backend"]).beyond
+    wrong = [chopped.get(at, np.nan) for at in zip(rows.n, rows.backend, strict=True)]
+
+    def chance(frame: pd.DataFrame, said: str, **columns: Any) -> pd.DataFrame:
+        error = np.sqrt(laws.CHANCE * (1 - laws.CHANCE) / frame.trials)
+        return compare(frame, said, predicted=laws.CHANCE, standard_error=error, **columns)
+
+    more = [] if ends is None else [chance(beyond_at_random(ends), "rounded at random, bf16, positive")]
+    yield Claim(
+        "sums, probabilistic",
+        f"All but one in a hundred sums have an error below λ√n·u Σ|ab|, λ = {laws.LAMBDA:.2f}.",
+        "Higham & Mary 2019; Connolly, Higham & Mary 2021 for rounding at random",
+        "2·exp(−λ²/2) = 1 % if errors are independent with mean 0 (a martingale; Azuma's inequality). The bound is generous: none is "
+        "beyond it.",
+        "rounding towards 0, where every error has the same sign",
+        stacked([chance(rows, SAID, measured=rows.beyond, control_measured=wrong), *more]),
+        "at most",
+    )
 
 
-def torch_growing(products: Array, mode: str, device: str) -> Array:
-    """PyTorch's bfloat16; rounding at random it has none, so that is done on float32's bits."""
-    terms = torch.tensor(products.T.copy(), device=device)
-    if mode == "nearest":
-        path = [terms[0].bfloat16()]
-        for term in terms[1:].bfloat16().unbind():
-            path.append(path[-1] + term)
-        return torch.stack(path).float().cpu().numpy()
-    random = generator(0, "stochastic", "torchref").integers(0, 1 << BF16.dropped, products.T.shape, np.int32)
-    path, added = [terms[0]], torch.tensor(random, device=device)
-    for k in range(1, len(terms)):
-        path.append(((path[-1] + terms[k]).view(torch.int32) + added[k] & -(1 << BF16.dropped)).view(torch.float32))
-    return torch.stack(path).cpu().numpy()
+def beyond_at_random(ends: pd.DataFrame) -> pd.DataFrame:
+    found = ends[ends["mode"] == "stochastic"]
+    terms = 4 * float(ends.exact.mean())  # n, from sums of products of U[0, 1]: a quarter each
+    far = (found.total - found.exact).abs() > 2 * laws.LAMBDA * BF16.unit * np.sqrt(terms) * found.exact
+    return far.groupby(found.backend).agg(measured="mean", trials="size").reset_index()
 
 
-def _between(path: Array) -> Array:
-    """The number of terms from the first sum of 128 or more to the first of 256 or more; NaN if it has not come so far."""
-    reached: Sequence[Array] = [np.argmax(path >= size, axis=0) for size in (128, 256)]
-    return np.where(path[-1] >= 256, reached[1] - reached[0], np.nan)
+@claims
+def by_order(dots: pd.DataFrame) -> Iterator[Claim]:
+    """Each in units of its law; the control is the same sum in another order."""
+    known = dots[dots.predicted.notna()]
+    one, pairs, core = (known[known.order == order] for order in ("one by one", "in pairs", "tensor core"))
+    alone = dots[dots.order == "one by one"].set_index(KEY)
+
+    def ratios(rows: pd.DataFrame, control: str, value: Any) -> pd.DataFrame:
+        law = rows.predicted
+        units = {"measured": rows.measured / law, "standard_error": rows.standard_error / law, control: value / law}
+        return compare(rows, SAID, predicted=1.0, **units)
+
+    def instead(rows: pd.DataFrame, column: str) -> np.ndarray:
+        return alone[column].reindex(pd.MultiIndex.from_frame(rows[KEY])).to_numpy(float)
+
+    yield Claim(
+        "sums, one by one",
+        "Rounding errors are as good as random: the mean square error of a sum is that of independent errors, each uniform in half "
+        "a spacing of the partial sum, so the error grows like √n·u while the terms are well above that spacing.",
+        "independent errors; Higham & Mary 2019",
+        "Σ spacing²/12 over the exact partial sums and products, more where only a few bits are dropped; the standard error is that "
+        "of squares of normal numbers. "
+        "Of terms ¼ it says 2.5, 7.0, 25.8 and 79 u for n = 10², 10³, 10⁴, 10⁵. Where terms come near the spacing "
+        "of their sum there is no such law.",
+        "errors that add up: n·u",
+        ratios(one, "control_predicted", one.n**2),
+    )
+    yield Claim(
+        "sums in pairs",
+        "Neighbours first, then neighbouring sums: the error of positive terms hardly grows with n, in bf16 as in float32.",
+        "Higham 2002, § 4.2",
+        "The same law, along the tree of sums.",
+        "the law of sums one by one",
+        ratios(pairs, "control_predicted", instead(pairs, "predicted")),
+    )
+    yield Claim(
+        "tensor cores",
+        "Short factors, exact products, sums in float32: what is lost is the rounding of the factors, which averages out: the "
+        "relative error falls like 1/√n.",
+        "Blanchard et al. 2020",
+        "Σ (spacing(x)²y² + spacing(y)²x²)/12 and the law of float32's sums.",
+        "everything in the short format",
+        ratios(core, "control_measured", instead(core, "measured")),
+    )
+
+
+@figure("Dot products")
+def sums(dots: pd.DataFrame) -> Figure:
+    """Error of dot products of positive numbers (root mean square), in units of u·Σ|ab|. Lines: independent errors, predicted from the
+    partial sums, where terms are well above the spacing of their sum. Dotted: the worst case n and, below it, √n. Left:
+    float32; both libraries sum in blocks, nearly as well as in pairs. Right: one by one, fp16 and bf16 leave the law where
+    their sums stand still, and their error then stays near 100 % (1/u); in pairs they keep to it. Short factors summed in
+    float32, as tensor cores do, lose the less the longer the sum.
+    """
+    figure, axes = panels(["float32", "short formats"], width=4.0, share_y=True)
+    positive = dots[dots.kind == "positive"]
+    lengths = np.sort(positive.n.unique())
+    for index, ((order, name), label) in enumerate(SHOWN.items()):
+        rows = positive[(positive.order == order) & (positive.format == name)]
+        if len(rows):
+            series(axes[name != "float32"], roots(rows, predicted="predicted"), label, index, x="n")
+    for ax in axes:
+        for power, said in ((1.0, "n"), (0.5, "√n")):
+            ax.plot(lengths, lengths**power, linestyle=":", **GREY)
+            at = (lengths[0], lengths[0] ** power)
+            ax.annotate(said, at, (0, 5), textcoords="offset points", color="#555555")
+        ax.set(xlabel="terms n", xscale="log", yscale="log")
+    axes[0].set_ylabel("error in units of u·Σ|ab|")
+    key(figure, axes)
+    return figure

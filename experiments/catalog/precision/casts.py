@@ -1,38 +1,41 @@
-"""What each kind of cell of this experiment measures, on both implementations; this file: the formats themselves."""
+"""Are the short formats emulated to the bit?
+
+TF32, fp16 and bf16, which scratch rounds to on float32's bits, against the definition and against PyTorch's own types.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import torch
 
-from experiments.catalog.precision import depth, native, sums, training
+from experiments.catalog.precision import native
 from experiments.catalog.precision.formats import SHORT, Format, defined, rounded, spacing
-from experiments.experiment import Tables
+from experiments.lab import Claim, Cost, cells, claims, compare
 from experiments.randomness import generator
 from scratch.layers import Array
 
 
-def casts(*, draws: int, device: str) -> Tables:
+@cells(cost=Cost(0.35, 35))
+def casts(draws: int, device: str) -> pd.DataFrame:
     """How many float32 numbers each implementation rounds otherwise than the definition says, in any bit but a NaN's."""
     rows = []
     for to in SHORT:
         for kind, x in chosen(to, draws):
             right = defined(x, to)
-            toward_zero = _chopped(x, to)
+            wrong = unlike(toward_zero(x, to), right)
             for backend, found in (("scratch", rounded(x, to)), ("torchref", cast(x, to, device))):
                 rows.append({"format": to.name, "kind": kind, "backend": backend, "numbers": len(x),
-                             "measured": unlike(found, right), "control_measured": unlike(toward_zero, right)})  # fmt: skip
-    return {"casts": pd.DataFrame(rows)}
+                             "measured": unlike(found, right), "control_measured": wrong})  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def cast(x: Array, to: Format, device: str) -> Array:
     """PyTorch's conversion and back."""
     tensor = torch.tensor(x, device=device)
-    short = native.tf32(tensor) if to.name == "tf32" else tensor.to(native.NATIVE[to.name]).float()
-    infinite = torch.where(tensor.isfinite(), short, tensor)  # the bits of ∞ and NaN are no number to round
+    infinite = torch.where(tensor.isfinite(), native.cast(tensor, to.name), tensor)  # ∞ and NaN are no number to round
     return infinite.cpu().numpy()
 
 
@@ -54,7 +57,7 @@ def chosen(to: Format, draws: int) -> Iterator[tuple[str, Array]]:
     yield "random bits", bits.view(np.float32)
 
 
-def _chopped(x: Array, to: Format) -> Array:
+def toward_zero(x: Array, to: Format) -> Array:
     with np.errstate(invalid="ignore", over="ignore"):
         wide = x.astype(np.float64)
         gap = spacing(wide, to)
@@ -67,11 +70,16 @@ def unlike(a: Array, b: Array) -> int:
     return int((~same).sum())
 
 
-PARTS: dict[str, Callable[..., Tables]] = {
-    "casts": casts,
-    "dots": sums.dots,
-    "stagnation": sums.stagnation,
-    "depth": depth.errors,
-    "underflow": training.underflow,
-    "learning": training.learning,
-}
+@claims
+def to_the_bit(casts: pd.DataFrame) -> Iterator[Claim]:
+    yield Claim(
+        "to the bit",
+        "Emulated on float32's bits, TF32, fp16 and bf16 are what the definition says, and PyTorch's own types are too: on all numbers "
+        "of the format, half-way between them, subnormal, too large, ∞ and NaN.",
+        "IEEE 754: to nearest, ties to even",
+        "On the CPU scratch emulates all three, PyTorch has bfloat16 and float16 of its own. The number of float32 "
+        "numbers that are rounded otherwise than by scaling, rounding to a whole number and scaling back. Not one "
+        "may differ. TF32, which the CPU has not, is rounded by each implementation in its own way.",
+        "rounding towards 0",
+        compare(casts, "{format}, {kind}", predicted=0.0, standard_error=0.0),
+    )
