@@ -41,6 +41,7 @@ PACKAGES = ("numpy", "torch", "pandas", "scikit-learn", "scipy", "matplotlib")
 OTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")  # set where a hook of one runs this
 KEYS = {"summary": str, "command": str, "finding": str, "next_steps": list, "holds": bool, "large_tables": list,
         "device": str, "python": str, "platform": str, "versions": dict}  # fmt: skip
+OWN = {"claims", "comparisons", "agreement", "failures"}  # tables of every run
 COLUMNS = {"claims": {"claim", "verdict"}, "failures": {"cell", "reason"},
            "agreement": {"part", "condition", "step", "layer", "quantity", "relative", "ratio"}}  # fmt: skip
 
@@ -181,7 +182,10 @@ def rendered(run: Mapping[str, Any], tables: Tables) -> dict[str, str]:
     from experiments import figures
     from experiments.experiment import load
 
-    plots: list[Plot] = load(run["experiment"], str(run.get("only", ""))).definition.figures(tables)
+    experiment = load(run["experiment"], str(run.get("only", "")))
+    if foreign := set(tables) - experiment.definition.tables - OWN:
+        raise ValueError(f"{experiment.name} makes no table {min(foreign)!r}")
+    plots: list[Plot] = experiment.definition.figures(tables)
     drawn = {plot.name: figures.svg(plot.draw()) for plot in plots}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),

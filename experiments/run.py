@@ -157,7 +157,7 @@ def show_plan(experiment: Experiment, options: Any, out: Path, running: Running)
     from experiments import sweep, work
     from experiments.store import Store
 
-    store = Store(out / "cells", experiment.name)
+    store = Store(out / "cells", experiment.definition.version)
     cells = experiment.definition.cells(options)
     stored = [not running.fresh and store.path(cell).exists() for cell in cells]
     left = [cell for cell, held in zip(cells, stored, strict=True) if not held]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import re
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,24 +20,18 @@ if TYPE_CHECKING:
 
 TEMPORARY = re.compile(r"\..+\.\d+\.unfinished")  # write's, which only a kill leaves behind
 ROOT = Path(__file__).resolve().parent.parent
-NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/agreement.py", "experiments/data.py", "experiments/probes.py",
-            "experiments/randomness.py", "experiments/reading/*.py", "experiments/theory.py", "experiments/witnesses.py")  # fmt: skip
-PACKAGES = ("numpy", "torch", "scikit-learn", "scipy", "sympy", "pandas")  # those that make a measured number
-
-# of an experiment's folder: what only makes something of the tables, and every file with claims in its name
-DERIVING = ("__init__.py", "analysis.py", "pictures.py")
 
 
 class Store:
     """The cells of one experiment in ``folder``; the folder is made when the first cell is saved."""
 
-    def __init__(self, folder: Path, experiment: str) -> None:
-        self.folder, self.experiment = folder, experiment
+    def __init__(self, folder: Path, version: Callable[[Cell], str]) -> None:
+        self.folder, self.version = folder, version  # of the code that computes a cell
 
     def path(self, cell: Cell) -> Path:
         data = Path(parts(str(cell.settings.get("data", "")))[0])
         content = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None  # a file may change
-        key = [cell.part, dict(cell.settings), content, code_version(self.experiment)]
+        key = [cell.part, dict(cell.settings), content, self.version(cell)]
         return self.folder / f"{cell.part}-{_digest(key)[:20]}.json"
 
     def load(self, cell: Cell) -> Tables | None:
@@ -109,16 +101,3 @@ def clean(folder: Path) -> None:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def code_version(experiment: str) -> str:
-    """A hash of everything that a measured number depends on: both implementations, the probes, the experiment, versions."""
-    digest = hashlib.sha256()
-    for pattern in (*NUMERICS, f"experiments/catalog/{experiment}.py", f"experiments/catalog/{experiment}/*.py"):
-        for path in sorted(ROOT.glob(pattern)):
-            if path.name not in DERIVING and "claims" not in path.stem:
-                digest.update(path.read_bytes())
-    versions = [platform.python_version(), *map(version, PACKAGES)]
-    digest.update("/".join(versions).encode())
-    return digest.hexdigest()

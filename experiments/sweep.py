@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,17 +88,16 @@ def run(
     require(jobs in range(1025), "jobs", "a whole number from 0 to 1024", jobs)
     jobs = jobs or default_jobs()
     cells = experiment.definition.cells(options)
-    with (
-        tempfile.TemporaryDirectory() as nowhere,
-        folder.reserved(place := Path(nowhere if out is None else out), experiment.name),
-    ):
-        store = Store(place / "cells", experiment.name)
-        pending = [cell for cell in cells if fresh or not store.path(cell).exists()]
+    with tempfile.TemporaryDirectory() as nowhere:
+        place = Path(nowhere if out is None else out)
+        store = Store(place / "cells", experiment.definition.version)
+        pending = [cell for cell in cells if fresh or not os.path.lexists(store.path(cell))]
         work.refuse(experiment, options, pending, jobs)
-        outcomes, seconds = compute(experiment, cells, store, jobs, fresh)
-        result = assemble(experiment, options, cells, outcomes, seconds)
-        if out is not None:
-            report.write(result, place)
+        with folder.reserved(place, experiment.name):
+            outcomes, seconds = compute(experiment, cells, store, jobs, fresh)
+            result = assemble(experiment, options, cells, outcomes, seconds)
+            if out is not None:
+                report.write(result, place)
     return result
 
 
@@ -193,8 +191,12 @@ class _NoWorkers(Exception):
     """The system refuses what worker processes need: semaphores in /dev/shm, or processes."""
 
 
-def _begin_worker(parent: int) -> None:
-    """Ctrl-C reaches every process of the terminal; the parent alone answers it, and ends its workers. They end with it."""
+def _begin_worker(parent: int, catalog: Sequence[str]) -> None:
+    """Ctrl-C reaches every process of the terminal; the parent alone answers it, and ends its workers. They end with it, and have its
+    catalog of experiments."""
+    import experiments.catalog
+
+    experiments.catalog.__path__[:] = catalog
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: sent when the parent is gone, however it went
@@ -212,6 +214,8 @@ def _pool(experiment: Experiment, left: dict[int, Cell], jobs: int, running: set
     that ``running`` holds, whenever a worker dies, the numbers of those that it may have been busy with."""
     from loky import ProcessPoolExecutor
 
+    from experiments import catalog
+
     # a pool that is interrupted leaves semaphores to loky's tracker, which cleans up, but loudly and after the last word
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     # the longest cells tend to come last in a catalog's list: begun first, they do not hold up the end
@@ -220,7 +224,7 @@ def _pool(experiment: Experiment, left: dict[int, Cell], jobs: int, running: set
         while waiting or futures:
             try:
                 pool = pool or ProcessPoolExecutor(
-                    jobs, initializer=_begin_worker, initargs=(os.getpid(),), env=ONE_THREAD
+                    jobs, initializer=_begin_worker, initargs=(os.getpid(), list(catalog.__path__)), env=ONE_THREAD
                 )
                 while waiting and len(futures) < jobs:
                     running.add(number := waiting.pop())
@@ -247,10 +251,6 @@ def _prepare(experiment: Experiment) -> None:
     import tabulate  # noqa: F401
 
     import experiments.figures  # noqa: F401
-
-    old = hasattr(experiment.module, "__path__") and not hasattr(experiment.module, "PAGES")
-    for part in ("analysis", "pictures") if old else ():
-        import_module(f"{experiment.module.__name__}.{part}")
 
 
 def assemble(

@@ -63,7 +63,7 @@ def result(folder):
 @pytest.fixture(scope="session")
 def measured(result, folder):
     """Its cells' tables, before anything was derived from them."""
-    held, found = store.Store(folder / "cells", EXPERIMENT.name), {}
+    held, found = store.Store(folder / "cells", EXPERIMENT.definition.version), {}
     for cell in EXPERIMENT.module.cells(result.options):
         if cell.part not in ("race", "trajectory"):
             for name, table in held.load(cell).items():

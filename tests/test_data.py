@@ -563,7 +563,7 @@ def test_another_label_is_another_cell_and_another_file_too(tmp_path):
         path = written(tmp_path, content)
         experiment = load("vanishing_gradient")
         cells = experiment.definition.cells(experiment.options(quick=True, data=str(path), label=label))
-        keys.append({Store(tmp_path, "x").path(cell).name for cell in cells if "data" in cell.settings})
+        keys.append({Store(tmp_path, experiment.definition.version).path(cell).name for cell in cells if "data" in cell.settings})
     assert not keys[0] & keys[1] and not keys[1] & keys[2]
 
 

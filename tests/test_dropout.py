@@ -169,7 +169,7 @@ def test_one_implementation_that_errs_fails_the_claim(result, backend, table, co
 def test_a_part_that_fails_is_rows_of_failures(dropped, part):
     """An analysis or a figure that needs every part: one part's fault would lose all the others."""
     result, folder = dropped
-    held = store.Store(folder / "cells", EXPERIMENT.name)
+    held = store.Store(folder / "cells", EXPERIMENT.definition.version)
     cells = EXPERIMENT.definition.cells(result.options)
     outcomes = {n: Failure("memory") if cell.part == part else held.load(cell) for n, cell in enumerate(cells)}
     found = assemble(EXPERIMENT, result.options, cells, outcomes, {})

@@ -220,7 +220,7 @@ def test_files_of_ones_own_are_kept(toy):
     assert (OUT / "tables/even.csv").exists() and (OUT / "figures/even.svg").exists()
     assert main(["toy", "--jobs", "1", "--out", "out", "--numbers", "1", "3"]) == 0
     assert main(["toy", "--jobs", "1", "--out", "new", "--numbers", "1", "3"]) == 0
-    assert listing(OUT, "cells/toy-") == listing(Path("new"), "cells/") | MINE
+    assert listing(OUT, "cells/values-") == listing(Path("new"), "cells/") | MINE
     assert "mine" not in (OUT / "report.md").read_text()
 
 

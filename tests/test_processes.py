@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from test_sweep import RESULTS, alive, same_as, start, stored, wait_until_asleep
-from toybox import TESTS, ToyCell
+from toybox import TESTS
 
 from experiments import sweep
-from experiments.experiment import load
+from experiments.experiment import Cell, load
 from experiments.run import main
 from scratch.command import SIGNALS, answer
 from scratch.errors import InvalidInput
@@ -249,7 +249,7 @@ sweep.WATCH = 0.1
 if child := os.fork():
     time.sleep(1)
     os.kill(os.getpid(), 9)
-sweep._begin_worker(os.getppid())
+sweep._begin_worker(os.getppid(), [])
 print("begun", flush=True)
 time.sleep(60)
 """
@@ -295,7 +295,7 @@ def test_after_a_killed_worker_the_others_go_on_in_parallel(monkeypatch):
             raise BrokenProcessPool
 
     monkeypatch.setattr(sweep, "_pool", pool)
-    cells = {number: ToyCell("toy", {"number": number}) for number in range(1, 9)}
+    cells = {number: Cell("toy", {"number": number}) for number in range(1, 9)}
     assert sorted(number for number, *_ in sweep._workers(load("toy"), cells, 2)) == [*range(1, 9)]
     assert found == [(2, [*range(1, 9)]), (2, [1, 2, 3, 4, 5]), (1, [6, 7])]
 
@@ -319,7 +319,7 @@ def test_a_cell_that_always_kills_costs_no_other_cell(toy, pools, capsys):
     toy.plan("always-kill", 3)
     assert main(["toy", "--jobs", "2", "--numbers", "1", "2", "3", "4"]) == 1
     failures = pd.read_csv(RESULTS / "tables/failures.csv")
-    assert list(failures.cell) == ["toy number=3 seeds=8"] and f"{sweep.ATTEMPTS} times" in failures.reason[0]
+    assert list(failures.cell) == ["values number=3 seeds=8"] and f"{sweep.ATTEMPTS} times" in failures.reason[0]
     assert all(jobs == 1 for jobs, cells in pools[2:]) and toy.calls().count(3) == 1 + sweep.ATTEMPTS
 
 

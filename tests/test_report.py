@@ -282,7 +282,7 @@ def test_a_figure_is_the_same_bytes_every_time(toy_results):
     from experiments import figures
 
     _, tables = report.read(toy_results)
-    plots = load("toy").module.figures(tables)
+    plots = load("toy").definition.figures(tables)
     for plot in plots:
         assert (
             figures.svg(plot.draw())

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from toybox import TESTS, Toy, ToyCell, listing
+from toybox import TESTS, Toy, listing
 
 from experiments import store
-from experiments.experiment import load
+from experiments.experiment import Cell, load
+from experiments.lab import paged
 from experiments.run import main
 from experiments.store import Store
 from scratch.errors import InvalidInput
@@ -150,7 +151,7 @@ def test_a_cell_that_always_kills_its_worker_is_a_row(toy, capsys):
     assert main(["toy", "--numbers", "1", "2", "--jobs", "2"]) == 1
     capsys.readouterr()
     failures = pd.read_csv(RESULTS / "tables/failures.csv")
-    assert list(failures.cell) == ["toy number=2 seeds=8"] and "killed" in failures.reason[0]
+    assert list(failures.cell) == ["values number=2 seeds=8"] and "killed" in failures.reason[0]
     assert set(pd.read_csv(RESULTS / "tables/values.csv").number) == {1}
 
 
@@ -160,7 +161,7 @@ def test_a_failing_cell_is_a_row_and_is_tried_again(toy, toy_results, capsys):
     assert main(["toy", "--jobs", "1"]) == 1
     assert toy.calls() == [1, 2, 3, 4] and stored() == [1, 3, 4]
     failures = pd.read_csv(RESULTS / "tables/failures.csv")
-    assert failures.cell.tolist() == ["toy number=2 seeds=8"]
+    assert failures.cell.tolist() == ["values number=2 seeds=8"]
     assert failures.reason[0].startswith("ValueError: no | good")
     fault.unlink()
     assert main(["toy", "--jobs", "1"]) == 0
@@ -218,9 +219,9 @@ def test_a_cell_under_another_cells_name_is_not_believed(toy, toy_results, capsy
 def test_a_cell_of_other_code_under_a_new_name_is_not_believed(toy, toy_results, monkeypatch):
     """Yesterday's file renamed to what today's code asks for."""
     shutil.copytree(toy_results, RESULTS)
-    (cell, *_), held = load("toy").module.cells(load("toy").options()), Store(RESULTS / "cells", "toy")
+    (cell, *_), held = load("toy").definition.cells(load("toy").options()), Store(RESULTS / "cells", load("toy").definition.version)
     before = held.path(cell)
-    monkeypatch.setattr(store, "code_version", lambda experiment: "tomorrow's")
+    monkeypatch.setattr(paged, "fingerprint", lambda function: "tomorrow's")
     before.rename(held.path(cell))
     assert held.load(cell) is None
 
@@ -246,7 +247,7 @@ def test_a_cell_that_memory_cannot_hold(toy_results, capsys, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(store.json, "loads", none_left)
-    (cell, *_), held = load("toy").module.cells(load("toy").options()), Store(toy_results / "cells", "toy")
+    (cell, *_), held = load("toy").definition.cells(load("toy").options()), Store(toy_results / "cells", load("toy").definition.version)
     assert held.load(cell) is None
     assert "(MemoryError)" in (err := capsys.readouterr().err) and err.count("\n") == 1
 
@@ -281,79 +282,9 @@ def test_other_options_leave_nothing_of_the_earlier_run(toy, tmp_path):
 def test_changed_code_computes_again(toy, toy_results, monkeypatch):
     """Numbers of yesterday's code in today's report."""
     shutil.copytree(toy_results, RESULTS)
-    monkeypatch.setattr(store, "code_version", lambda experiment: "tomorrow's")
+    monkeypatch.setattr(paged, "fingerprint", lambda function: "tomorrow's")
     assert main(["toy", "--jobs", "1"]) == 0
     assert toy.calls() == [1, 2, 3, 4]
-
-
-MEASURING = (
-    "scratch/layers.py",
-    "torchref/training.py",
-    "experiments/agreement.py",
-    "experiments/data.py",
-    "experiments/probes.py",
-    "experiments/randomness.py",
-    "experiments/reading/text.py",
-    "experiments/theory.py",  # parts.py takes the fixed point from it
-    "experiments/catalog/vanishing_gradient/parts.py",
-)
-
-
-@pytest.mark.parametrize("name", MEASURING)
-def test_the_code_version_knows_every_file_that_makes_numbers(tmp_path, monkeypatch, name):
-    """A file that is left out of the hash: its change would not be seen in any stored cell."""
-    for folder in ("scratch", "torchref", "experiments"):
-        shutil.copytree(store.ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(store, "ROOT", tmp_path)
-    version = store.code_version.__wrapped__
-    before = version("vanishing_gradient")
-    assert version("vanishing_gradient") == before
-    with open(tmp_path / name, "a") as file:
-        file.write("\nCHANGED = 1\n")
-    assert version("vanishing_gradient") != before
-
-
-@pytest.mark.parametrize("name", ["numpy", "torch", "scikit-learn", "scipy", "sympy", "pandas"])
-def test_the_code_version_knows_every_package_that_makes_numbers(monkeypatch, name):
-    """Cells of an old NumPy or SciPy in a run that says it had the new one."""
-    version, installed = store.code_version.__wrapped__, store.version
-    before = version("toy")
-    monkeypatch.setattr(store, "version", lambda asked: "0.0" if asked == name else installed(asked))
-    assert version("toy") != before
-
-
-def test_the_code_version_knows_python(monkeypatch):
-    """Python 3.12 adds floats with fewer roundings than 3.11."""
-    before = store.code_version.__wrapped__("toy")
-    monkeypatch.setattr(store.platform, "python_version", lambda: "2.7")
-    assert store.code_version.__wrapped__("toy") != before
-
-
-def test_every_package_that_measuring_code_imports_is_in_the_code_version():
-    """A package that a new cell uses, and of which the hash knows nothing."""
-    files = [path for pattern in (*store.NUMERICS, "experiments/catalog/*/*.py") for path in store.ROOT.glob(pattern)]
-    measuring = [path for path in files if path.name not in store.DERIVING and "claims" not in path.stem]
-    found = {
-        word
-        for path in measuring
-        for word in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    apart = {"scratch", "torchref", "experiments", "matplotlib", "tyro"}  # hashed themselves; for drawing; for options
-    assert found - set(sys.stdlib_module_names) - apart <= set(store.PACKAGES) - {"scikit-learn"}
-
-
-CATALOG = store.ROOT / "experiments" / "catalog"
-
-
-@pytest.mark.parametrize("folder", [path for path in sorted(CATALOG.iterdir()) if (path / "parts.py").exists()], ids=lambda p: p.name)
-def test_what_measures_imports_nothing_that_only_derives(folder):
-    """A number that comes from a file outside of the hash: its change would not be seen in any stored cell."""
-    deriving = {p.stem for p in folder.glob("*.py") if p.name in store.DERIVING or "claims" in p.stem} - {"__init__"}
-    for path in folder.glob("*.py"):
-        if path.stem not in deriving | {"__init__"}:
-            imported = re.findall(rf"^\s*(?:from|import) experiments\.catalog\.{folder.name}\b(.*)$", path.read_text(), re.MULTILINE)
-            named = {word for line in imported for word in re.findall(r"\w+", line)}
-            assert not named & deriving, f"{path.name} imports {named & deriving}"
 
 
 def test_changed_data_computes_again(tmp_path):
@@ -362,14 +293,14 @@ def test_changed_data_computes_again(tmp_path):
     for shift in (0, 1):
         x = np.random.default_rng(shift).standard_normal((2, 12))
         np.savez(tmp_path / "data.npz", x=x, y=np.arange(12) % 3)
-        cells = experiment.module.cells(experiment.options(quick=True, data=str(tmp_path / "data.npz")))
-        keys.append({Store(tmp_path, experiment.name).path(cell) for cell in cells if "data" in cell.settings})
+        cells = experiment.definition.cells(experiment.options(quick=True, data=str(tmp_path / "data.npz")))
+        keys.append({Store(tmp_path, experiment.definition.version).path(cell) for cell in cells if "data" in cell.settings})
     assert not keys[0] & keys[1]
 
 
 def test_saving_replaces_and_leaves_no_temporary_file(tmp_path, monkeypatch):
     """Writing in place: a kill or a full disk in the middle would leave half a cell where a whole one was."""
-    held, cell = Store(tmp_path, "toy"), ToyCell("toy", {"number": 1})
+    held, cell = Store(tmp_path, lambda cell: "today's"), Cell("toy", {"number": 1})
     first, second = ({"values": pd.DataFrame({"value": [number, np.nan, 1 / 3]})} for number in (1.0, 2.0))
     held.save(cell, first)
     assert [path.name for path in tmp_path.iterdir()] == [held.path(cell).name]
@@ -391,9 +322,9 @@ def test_saving_replaces_and_leaves_no_temporary_file(tmp_path, monkeypatch):
 def test_cells_that_differ_are_stored_apart(tmp_path):
     """A setting or the part left out of the key."""
     cells = [
-        ToyCell("toy", {"n": 1}),
-        ToyCell("toy", {"n": 2}),
-        ToyCell("toy", {"n": 1, "m": 0}),
-        ToyCell("b", {"n": 1}),
+        Cell("toy", {"n": 1}),
+        Cell("toy", {"n": 2}),
+        Cell("toy", {"n": 1, "m": 0}),
+        Cell("b", {"n": 1}),
     ]
-    assert len({Store(tmp_path, "toy").path(cell) for cell in cells}) == len(cells)
+    assert len({Store(tmp_path, lambda cell: "today's").path(cell) for cell in cells}) == len(cells)

@@ -1,20 +1,15 @@
-"""Puts the toy experiment into the catalog, here, in workers (they unpickle ToyCell) and as ``python tests/toybox.py``."""
+"""Puts the toy experiment into the catalog, here and as ``python tests/toybox.py``; workers have the catalog of their parent."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from experiments import catalog
-from experiments.experiment import Cell
 
 TESTS = Path(__file__).resolve().parent
 CATALOG = str(TESTS / "toy")
 if CATALOG not in catalog.__path__:
     catalog.__path__.append(CATALOG)
-
-
-class ToyCell(Cell):
-    """A cell whose unpickling imports this file, so that a worker finds the toy."""
 
 
 class Toy:

@@ -42,7 +42,7 @@ class Lab:
             members = min(MEMBERS, max(1, COMPARED // max(1, job.network.size)))
         few = first(job, members)
         ours, theirs = shots.values() if few is job else (part_of(shot, job, members) for shot in shots.values())
-        self._enter(agreement.pointwise(few, ours, theirs, generator(0, "shadows")), self.part, condition)
+        self.enter(agreement.pointwise(few, ours, theirs, generator(0, "shadows")), self.part, condition)
         return shots
 
     def train(
@@ -62,7 +62,7 @@ class Lab:
         trained = {name: list(backend.train(job)) for name, backend in backends(self.device).items()}
         ours, theirs = trained.values()
         found = agreement.trajectory(job, ours, theirs, generator(0, "shadows"))
-        self._enter(found, "trajectory", condition)
+        self.enter(found, "trajectory", condition)
         return trained
 
     def rows(
@@ -82,7 +82,8 @@ class Lab:
     def _named(self, condition: str | None) -> str:
         return ", ".join(filter(None, (self.part, self.condition if condition is None else condition)))
 
-    def _enter(self, found: Sequence[agreement.Difference], part: str, condition: str | None) -> None:
+    def enter(self, found: Sequence[agreement.Difference], part: str, condition: str | None = None) -> None:
+        """Differences that were found otherwise than by looking at a job."""
         said = self.condition if condition is None else condition
         self.agreement.append(agreement.table(found, part, said))
 

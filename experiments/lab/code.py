@@ -19,8 +19,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/agreement.py", "experiments/data.py", "experiments/probes.py",
-            "experiments/randomness.py", "experiments/theory.py", "experiments/witnesses.py", "experiments/lab/bench.py")  # fmt: skip
+            "experiments/randomness.py", "experiments/reading/*.py", "experiments/theory.py", "experiments/witnesses.py",
+            "experiments/lab/bench.py", "experiments/lab/frames.py")  # fmt: skip
 COMPUTING = ("numpy", "scipy", "torch", "scikit-learn", "pandas", "sympy")
+ACTING = "statement "  # what a statement at a module's top level is called that defines no name, or registers what it defines
 HERE = ("cells", "table", "claims", "figure")  # decorators that say what a function is for, not what it does
 
 
@@ -71,6 +73,7 @@ def _reached(module: str, name: str) -> set[Place]:
             continue
         found.add(place)
         waiting += _used(place)
+        waiting += [(place[0], acting) for acting in _definitions(place[0]) if acting.startswith(ACTING)]
     return found
 
 
@@ -113,15 +116,24 @@ def _definitions(module: str) -> dict[str, tuple[ast.stmt, str]]:
     """Top-level names of a module: the statement that defines each, and its text."""
     path = getattr(sys.modules.get(module) or importlib.import_module(module), "__file__", None)
     found: dict[str, tuple[ast.stmt, str]] = {}
-    for node in ast.parse(Path(path).read_text("utf-8")).body if path else ():
+    for number, node in enumerate(ast.parse(Path(path).read_text("utf-8")).body if path else ()):
         text = _text(node)
-        for name in _names(node):
+        for name in _names(node) or [f"{ACTING}{number}"]:
             found[name] = node, text
     return found
 
 
+def _registers(decorator: ast.expr) -> bool:
+    target = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(target, ast.Attribute) and target.attr == "register"
+
+
 def _names(node: ast.stmt) -> list[str]:
     match node:
+        case ast.FunctionDef() if any(_registers(decorator) for decorator in node.decorator_list):
+            return []
+        case ast.Expr(value=ast.Constant()) | ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return ["a docstring, or types"]
         case ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef():
             return [node.name]
         case ast.Assign():

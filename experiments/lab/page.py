@@ -54,7 +54,7 @@ class Part:
 
     @property
     def place(self) -> str:
-        return f"{self.function.__module__.removeprefix('experiments.catalog.')}.{self.name}"
+        return f"{self.function.__module__.removeprefix('experiments.catalog.')}.{self.function.__name__}"
 
     @cached_property
     def needs(self) -> dict[str, bool]:
@@ -84,6 +84,11 @@ class Drawing(Part):
     """Draws a figure."""
 
     title: str = ""
+    called: str = ""  # else as the function is
+
+    @property
+    def name(self) -> str:
+        return self.called or self.function.__name__
 
     @property
     def caption(self) -> str:
@@ -101,7 +106,7 @@ def cells(
 
 
 def table(function: Callable[..., Any]) -> Table:
-    """The function derives the table of its name."""
+    """The function derives the table of its name; None: there is nothing to make it of."""
     return Table(function, (function.__name__,))
 
 
@@ -110,9 +115,9 @@ def claims(function: Callable[..., Any]) -> Claims:
     return Claims(function)
 
 
-def figure(title: str) -> Callable[[Callable[..., Any]], Drawing]:
-    """The function draws the figure of its name."""
-    return lambda function: Drawing(function, (), title)
+def figure(title: str, *, name: str = "") -> Callable[[Callable[..., Any]], Drawing]:
+    """The function draws the figure of its name, or of ``name`` where a table is called so."""
+    return lambda function: Drawing(function, (), title, name)
 
 
 @dataclass(frozen=True)
@@ -213,8 +218,10 @@ class Tables(dict[str, Any]):
         part = self.wiring.makers.get(name)
         if part is None or isinstance(part, Cells):
             raise Missing(name)
-        self[name] = self.call(part)
-        return self[name]
+        if (made := self.call(part)) is None:
+            raise Missing(name)
+        self[name] = made
+        return made
 
     def call(self, part: Part) -> Any:
         """What the part makes of tables and options. Raises Missing where a table that it cannot do without is not there."""

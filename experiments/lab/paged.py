@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.experiment import Analysis, Cell, DataOptions, Plot, require_device
 from experiments.lab.bench import Lab
+from experiments.lab.code import fingerprint
 from experiments.lab.page import Cells, Claims, Cost, Drawing, Missing, Page, Part, Table, Tables, Wiring, option
 from scratch.errors import InvalidInput, unknown
 
@@ -58,6 +59,11 @@ class Paged:
         """What the largest cell of each part takes at the default options."""
         return {part.name: part.cost for part in self.wiring.parts if isinstance(part, Cells)}
 
+    @property
+    def tables(self) -> set[str]:
+        """The names of all that its pages make."""
+        return set(self.wiring.makers)
+
     # ---- measured
 
     def cells(self, options: Any) -> list[Cell]:
@@ -85,11 +91,18 @@ class Paged:
             taken["device"] = options.device
         return Cell(part.name, taken)
 
+    def version(self, cell: Cell) -> str:
+        """A hash of the code and of the packages that the cell's numbers depend on."""
+        return fingerprint(self._part(cell).function)
+
+    def _part(self, cell: Cell) -> Cells:
+        return next(part for part in self.wiring.parts if isinstance(part, Cells) and part.name == cell.part)
+
     def measure(self, cell: Cell) -> dict[str, pd.DataFrame]:
         """The tables of one cell, and "agreement", whatever its function looked at."""
         import pandas as pd
 
-        (part,) = (part for part in self.wiring.parts if isinstance(part, Cells) and part.name == cell.part)
+        part = self._part(cell)
         told = {name: cell.settings[name] for name in part.needs if name in cell.settings}
         own = {name: value for name, value in told.items() if name not in self.wiring.options}
         lab = Lab(cell.part, own, cell.settings.get("device", "cpu"))

@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from toybox import ToyCell
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.options import Checked, Range
-from experiments.work import Cost
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -31,33 +34,70 @@ class Options(Checked):
 
 
 QUICK = Options(numbers=(1, 2))
-COSTS = {"toy": Cost(0.01, 1, {"number": 0})}
+NEXT_STEPS = ("`--numbers 5 6`: more of the same.",)
 
 
-def cells(options: Options) -> list[Cell]:
-    return [ToyCell("toy", {"number": number, "seeds": options.seeds}) for number in options.numbers]
+def finding(claims: pd.DataFrame) -> str:
+    return f"Numbers are about what they are, a < b & c. {(claims.verdict == 'holds').sum()} claims hold."
 
 
-def measure(cell: Cell) -> Tables:
-    import pandas as pd
+@cells(lambda options: [{"number": number} for number in options.numbers], cost=Cost(0.01, 1, {"number": 0}))
+def values(lab: Lab, number: int, seeds: int) -> pd.DataFrame:
     import torch
 
-    from experiments.agreement import Difference, table
+    from experiments.agreement import Difference
     from experiments.randomness import generator
 
-    number, seeds = cell.settings["number"], cell.settings["seeds"]
     trouble(number)
     drawn = number + generator(number, "toy").standard_normal(seeds) / 10
+    for part in ("toy", "trajectory"):
+        lab.enter([Difference(0, 1, "mean", 0.0, 0.0, 1e-15)], part)
     both = {"scratch": drawn, "torchref": torch.from_numpy(drawn).clone().numpy()}
-    rows = [
-        {"backend": name, "number": number, "seed": seed, "value": value}
-        for name, values in both.items()
-        for seed, value in enumerate(values.tolist())
-    ]
-    found = [Difference(0, 1, "mean", 0.0, 0.0, 1e-15)]
-    agreement = pd.concat([table(found, part, f"number {number}") for part in ("toy", "trajectory")], ignore_index=True)
-    tables = {"values": pd.DataFrame(rows), "agreement": agreement}
-    return tables | ({"even": pd.DataFrame({"number": [number]})} if number % 2 == 0 else {})
+    return lab.rows(both, lambda shot: shot, {"seed": range(seeds)})
+
+
+@table
+def means(values: pd.DataFrame, factor: float) -> pd.DataFrame:
+    found = over_seeds(values, ["number", "backend"])
+    return found.assign(predicted=factor * found.number, standard_error=0.1 / found.seeds**0.5).drop(columns="dof")
+
+
+@table
+def even(values: pd.DataFrame) -> pd.DataFrame | None:
+    rows = values[values.number % 2 == 0]
+    return rows if len(rows) else None
+
+
+@claims
+def about(means: pd.DataFrame) -> Iterator[Claim]:
+    frame = compare(means, "number {number}", control_predicted=2.0 * means.number)
+    yield Claim("mean", "The mean |x| < 2x & is x.", "the toy", "Sample.", "twice the number", frame)
+    sign = frame.assign(predicted=0.0, control_predicted=0.0, control_measured=-frame.measured)
+    yield Claim("positive", "The mean is above 0.", "the toy", "Sample.", "the other sign", sign, "at least")
+
+
+@figure("Means", name="means")
+def of_means(means: pd.DataFrame) -> Figure:
+    """The mean of every cell."""
+    return draw(means, "measured")
+
+
+@figure("Errors", name="errors")
+def of_errors(means: pd.DataFrame) -> Figure:
+    """Its error."""
+    return draw(means, "standard_error")
+
+
+@figure("Even", name="even")
+def of_even(even: pd.DataFrame, means: pd.DataFrame) -> Figure:
+    """Some are even."""
+    return draw(means, "measured")
+
+
+def draw(means: pd.DataFrame, y: str) -> Figure:
+    from experiments.figures import facets
+
+    return facets(means, x="number", y=y, title="toy")
 
 
 def trouble(number: int) -> None:
@@ -82,44 +122,3 @@ def once(path: Path) -> bool:
     found = path.exists()
     path.unlink(missing_ok=True)
     return found
-
-
-def analyse(tables: Tables, options: Options) -> Analysis:
-    import pandas as pd
-
-    from experiments.claims import Claim
-
-    grouped = tables["values"].groupby(["number", "backend"]).value
-    error = 0.1 / grouped.count() ** 0.5
-    means = pd.DataFrame({"measured": grouped.mean(), "standard_error": error}).reset_index()
-    means["predicted"] = options.factor * means.number
-    frame = means.assign(condition="number " + means.number.astype(str), control_predicted=2.0 * means.number)
-    sign = frame.assign(predicted=0.0, control_predicted=0.0, control_measured=-frame.measured)
-    claims = [
-        Claim("mean", "The mean |x| < 2x & is x.", "the toy", "Sample.", "twice the number", frame),
-        Claim("positive", "The mean is above 0.", "the toy", "Sample.", "the other sign", sign, "at least"),
-    ]
-    return Analysis({"means": means}, claims, finding, ("`--numbers 5 6`: more of the same.",))
-
-
-def finding(claims) -> str:
-    return f"Numbers are about what they are, a < b & c. {(claims.verdict == 'holds').sum()} claims hold."
-
-
-def figures(tables: Tables) -> list[Plot]:
-    found = [
-        Plot("means", "Means", "The mean of every cell.", lambda: draw(tables["means"], "number", "measured")),
-        Plot("errors", "Errors", "Its error.", lambda: draw(tables["means"], "number", "standard_error")),
-    ]
-    if "even" in tables:
-        found.append(Plot("even", "Even", "Some are even.", lambda: draw(tables["means"], "number", "measured")))
-    return found
-
-
-def draw(means, x: str, y: str):
-    from experiments.figures import key, panels, series
-
-    figure, axes = panels(["toy"])
-    series(axes[0], means, "toy", 0, x=x, y=y)
-    key(figure, axes)
-    return figure

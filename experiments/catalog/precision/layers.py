@@ -39,7 +39,6 @@ KINDS = {"activation": "going up: pre-activations", "gradient": "coming down: âˆ
     lambda options: [{"format": name} for name in ("bf16", "fp16", "tf32", "float32", *LONG)],
     makes=("measurements",),
     cost=Cost(4.5, 160),
-    large=True,
 )
 def errors(lab: Lab, format: str, depth: int, width: int, seeds: int, shadows: int) -> pd.DataFrame:
     """Relative mean square error (of the whole layer) against a more exact run, for every network, layer and signal.
