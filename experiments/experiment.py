@@ -1,13 +1,10 @@
-"""What an experiment is: a file in experiments/catalog that says what to run, what to expect and what to show.
+"""What an experiment is: a module of experiments/catalog with a docstring (its first line is the summary), and
 
-The file has a docstring (its first line is the summary), and
+    Options     a frozen dataclass, Checked: every option with its default, range and help; ``QUICK``: one for --quick
+    PAGES       the names of its files in the order of the report; without it the module itself is the only page
+    finding     if wanted: from the judged claims and tables by name, what was found in two plain sentences; NEXT_STEPS, PRINTED
 
-    Options             a frozen dataclass, Checked: every option with its default, range and help; ``QUICK``: one for --quick
-    COSTS               what the largest cell of each part takes at the defaults: see work.py
-    cells(options)      the independent pieces of work, as pure data
-    measure(cell)       runs one cell on both backends -> tables, reduced to rows at once
-    analyse(tables, options)   the tables of all cells -> Analysis: more tables, claims, the finding
-    figures(tables)     tables -> figures; computes nothing
+lab/page.py says what a page is.
 """
 
 from __future__ import annotations
