@@ -60,5 +60,5 @@ def test_every_number_declares_its_range(name):
 @pytest.mark.parametrize("name", names(), ids="of {}".format)
 def test_every_part_declares_its_cost(name):
     """A part without an estimate is never refused; one that no longer exists misleads."""
-    module = load(name).module
-    assert {cell.part for cell in module.cells(module.Options())} == set(module.COSTS)
+    experiment = load(name)
+    assert {cell.part for cell in experiment.definition.cells(experiment.options())} == set(experiment.definition.COSTS)
