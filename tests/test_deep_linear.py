@@ -10,7 +10,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from experiments import store
-from experiments.catalog.deep_linear import CONSERVED_SEEDS, QUICK, Options, analysis, laws, parts
+from experiments.catalog.deep_linear import QUICK, Options, conserved, landscape, laws, random_weights, shared, stages
 from experiments.claims import judge
 from experiments.experiment import load
 from scratch.errors import InvalidInput
@@ -35,6 +35,7 @@ CLAIMS = {
     "descent keeps to its hyperbola",
     "no bad minimum",
 }
+FIGURES = {"learning_curves", "half_times", "plateaus", "landscape", "random", "nearly_conserved"}
 CONTROL = {"measured": "measured", "predicted": "predicted", "standard_error": "error"}
 NUMBERS = [(1, 2.0, 0.3), (2, 4.0, 0.01), (2, 0.5, 1e-6), (3, 2.0, 0.01), (5, 1.3, 0.02)]  # N, s, u₀
 
@@ -46,12 +47,16 @@ def result():
 
 @pytest.fixture(scope="session")
 def claims(result):
-    return {claim.name: claim for claim in EXPERIMENT.module.analyse(result.tables, result.options).claims}
+    return {claim.name: claim for claim in EXPERIMENT.definition.analyse(result.tables, result.options).claims}
 
 
 def verdicts(result, **spoilt: pd.DataFrame) -> pd.Series:
     """Judged anew from the measured tables, some of them spoilt."""
-    return judge(EXPERIMENT.module.analyse(result.tables | spoilt, result.options).claims)[0].set_index("claim").verdict
+    return (
+        judge(EXPERIMENT.definition.analyse(result.tables | spoilt, result.options).claims)[0]
+        .set_index("claim")
+        .verdict
+    )
 
 
 # --- predictions against other computations -----------------------------------------------------------------------------------
@@ -96,9 +101,9 @@ def test_what_steps_add_is_right_to_first_order_and_the_rest_is_allowed(depth, s
     left = []
     for rate in (0.02, 0.01):
         predicted, second = laws.descent_time(s / 2, start, s, depth, rate)
-        looks = parts.growing_looks(laws.steps_until(0.8, start, s, depth, rate), rate)
-        u = parts.recursion(start, [s], depth, rate, looks)[:, 0]
-        found = parts.crossing(rate * np.array(looks), u, s, 0.5)
+        looks = shared.growing_looks(laws.steps_until(0.8, start, s, depth, rate), rate)
+        u = stages.recursion(start, [s], depth, rate, looks)[:, 0]
+        found = shared.crossing(rate * np.array(looks), u, s, 0.5)
         left.append(found["time"] - predicted)
         assert abs(left[-1]) < 2 * (second + found["doubt"])
         assert abs(left[-1]) < abs(predicted - laws.flow_time(s / 2, start, s, depth)) / 3 or depth == 1
@@ -117,7 +122,7 @@ def test_longer_is_a_difference_of_flow_times(depth):
 
 def test_gradients_and_drift_by_other_means():
     """Gradients against differences of J; the drift against a descent with small steps."""
-    weights, target = parts.conservation_start(2)
+    weights, target = conserved.unbalanced(2)
     gradients, eps = laws.linear_gradients(weights, target), 1e-6
 
     def loss(moved):
@@ -145,7 +150,7 @@ def test_points_of_a_hyperbola(c, product):
     assert w2**2 - w1**2 == pytest.approx(c, rel=1e-12, abs=1e-12)
 
 
-@pytest.mark.parametrize("start", [start for start in parts.STARTS if start[0] != -start[1]])
+@pytest.mark.parametrize("start", [start for start in landscape.STARTS if start[0] != -start[1]])
 def test_what_is_carried_is_right_to_first_order(start):
     """A wrong integral: the remainder must fall by 4, not 2, with half the rate, and stay within what is left open."""
     left = []
@@ -164,42 +169,42 @@ def test_crossing_is_exact_for_two_layers_and_needs_both_sides():
     """Interpolation that adds an error of its own."""
     times = np.arange(0, 4, 0.05)
     u = published(times, 2.0, 0.01)
-    assert parts.crossing(times, u, 2.0, 0.3) == pytest.approx(
+    assert shared.crossing(times, u, 2.0, 0.3) == pytest.approx(
         {"time": laws.flow_time(0.6, 0.01, 2.0, 2), "doubt": 0}, abs=1e-12
     )
-    assert np.isnan(parts.crossing(times[:20], u[:20], 2.0, 0.9)["time"])
+    assert np.isnan(shared.crossing(times[:20], u[:20], 2.0, 0.9)["time"])
 
 
 def test_crossing_doubts_as_much_as_it_errs():
     """An allowance that does not cover the interpolation's own error, where looks are coarse and the curve bends."""
     times = np.arange(0, 3, 0.1)
-    found = parts.crossing(times, 1 - 0.95 * np.exp(-times), 1.0, 0.25)
+    found = shared.crossing(times, 1 - 0.95 * np.exp(-times), 1.0, 0.25)
     assert 1e-7 < abs(found["time"] - np.log(0.95 / 0.75)) < 2 * found["doubt"]
 
 
 def test_passed_interpolates_and_says_when_never():
     times, values = np.array([0.0, 1.0, 3.0]), np.array([[0.0, 0.0], [-1.0, -0.5], [-3.0, -0.7]])
-    found = parts.passed(times, values, -2.0)
+    found = random_weights.passed(times, values, -2.0)
     assert found[0] == pytest.approx(2.0) and np.isnan(found[1])
 
 
 def test_the_start_is_balanced_and_the_inputs_are_white():
     """A setting that is not the theory's."""
-    bases, weights, target = parts.balanced((3.0, 1.0), 0.04, 3, 2)
+    bases, weights, target = shared.balanced((3.0, 1.0), 0.04, 3, 2)
     for w, v in zip(weights[1:], weights[:-1], strict=True):
         assert w.mT @ w == pytest.approx(v @ v.mT, abs=1e-14)
     whole = weights[2] @ weights[1] @ weights[0]
     assert bases[1][-1].T @ whole[1] @ bases[1][0] == pytest.approx(0.04 * np.eye(2), abs=1e-15)
     assert bases[1][-1].T @ target[1] @ bases[1][0] == pytest.approx(np.diag([3.0, 1.0]), abs=1e-14)
-    x = parts.whitened(5, 8)
+    x = shared.whitened(5, 8)
     assert x @ x.T / 8 == pytest.approx(np.eye(5), abs=1e-14)
 
 
 def test_a_step_of_the_library_is_a_step_of_the_theory():
     """The mean over k·m numbers against J = ‖·‖²/2m: a factor between the two time scales."""
-    weights, target = parts.conservation_start(2)
-    x = parts.whitened(parts.INPUTS, parts.EXAMPLES)
-    seen = snapshot(work := parts.job(weights, x, target @ x, 0.3, 1, (0,)))
+    weights, target = conserved.unbalanced(2)
+    x = shared.whitened(shared.INPUTS, shared.EXAMPLES)
+    seen = snapshot(work := shared.job(weights, x, target @ x, 0.3, 1, (0,)))
     for named, g in zip(seen.gradients, laws.linear_gradients(weights, target), strict=True):
         assert work.optimizer.base * named["W"] == pytest.approx(0.3 * g, rel=1e-10, abs=1e-12)
 
@@ -216,7 +221,10 @@ def test_every_claim_is_made_and_holds(result):
 def test_the_implementations_agree_in_every_part(result):
     """A part that is not compared, or a bound that nothing could exceed."""
     agreement = result.tables["agreement"]
-    assert set(agreement.part) == {"landscape", "trajectory", "random"}
+    assert set(agreement.part) == {"surface", "marks", "trajectory", "learned"}
+    trained = {said.partition(",")[0] for said in agreement.condition[agreement.part == "trajectory"]}
+    linear = {f"{depth} linear layers" for depth in TINY["depths"]}
+    assert trained == {"balanced runs", "waits", "paths", "conservation", *linear}
     assert 1e-3 < agreement.ratio.max() <= 1
 
 
@@ -310,26 +318,41 @@ def test_the_finding_tells_times_that_were_measured(result):
 
 
 def test_every_figure_is_drawn_and_has_a_caption(result):
-    plots = EXPERIMENT.module.figures(result.tables)
-    assert [p.name for p in plots] == [
-        "learning_curves",
-        "half_times",
-        "plateaus",
-        "landscape",
-        "random",
-        "conservation",
-    ]
+    plots = EXPERIMENT.definition.figures(result.tables)
+    assert len(plots) == len(FIGURES) and {p.name for p in plots} == FIGURES
     for shown in plots:
         assert shown.draw().axes and len(shown.caption) > 100
 
 
-def test_what_is_left_when_cells_fail(result):
-    """An analysis that needs every table: claims without cells are not tested, and nothing breaks."""
-    empty = {name: pd.DataFrame(columns=columns) for name, columns in parts.COLUMNS.items()}
-    left = analysis.analyse(empty, result.options)
-    assert EXPERIMENT.module.figures(empty | left.tables) == []
-    assert set(judge(left.claims)[0].verdict) <= {"not tested"}
+def test_what_is_left_when_all_cells_fail(result):
+    """An analysis that needs every table: there are no claims without cells, and nothing breaks."""
+    left = EXPERIMENT.definition.analyse({}, result.options)
+    assert EXPERIMENT.definition.figures(left.tables) == [] and left.claims == []
     assert "no stages" in left.finding(judge(left.claims)[0])
+
+
+LOST = {  # measured table: the claims and figures that need it
+    "curves": (set(), {"learning_curves"}),
+    "crossings": ({"learning curves", "stages"}, {"half_times"}),
+    "maps": ({"modes do not see each other"}, set()),
+    "waits": ({"plateaus"}, {"plateaus"}),
+    "learned": ({"orthogonal starts do not pay for depth", "small Gaussian starts do"}, {"random"}),
+    "conservation": ({"one step", "conserved by the flow", "how far it drifts"}, {"nearly_conserved"}),
+    "marks": ({"non-convex: a saddle"}, set()),
+    "paths": ({"descent keeps to its hyperbola", "no bad minimum"}, {"landscape"}),
+    "surface": (set(), {"landscape"}),
+}
+
+
+@pytest.mark.parametrize("table", LOST)
+def test_what_is_left_without_one_table(result, table):
+    """A claim or figure that is lost with a table that it does not need."""
+    measured = {name: result.tables[name] for name in LOST if name != table}
+    left = EXPERIMENT.definition.analyse(measured, result.options)
+    claims, drawn = LOST[table]
+    assert {claim.name for claim in left.claims} == CLAIMS - claims
+    assert {plot.name for plot in EXPERIMENT.definition.figures(measured | left.tables)} == FIGURES - drawn
+    assert left.finding(result.claims)
 
 
 @pytest.mark.parametrize(
@@ -358,9 +381,10 @@ def test_bad_options_are_refused(changed, said):
 
 
 def test_cells_are_as_many_as_were_asked_for():
-    found = pd.Series([cell.part for cell in EXPERIMENT.module.cells(QUICK)]).value_counts()
-    assert dict(found) == {"conservation": 3, "trajectory": 3, "modes": 3, "plateau": 2, "random": 2, "landscape": 1}
-    assert CONSERVED_SEEDS > 1
+    found = pd.Series([cell.part for cell in EXPERIMENT.definition.cells(QUICK)]).value_counts()
+    assert dict(found) == {"balanced_runs": 3, "waits": 2, "learned": 2, "conservation": 3, "trajectory": 3, "marks": 1,
+                           "surface": 1, "paths": 1}  # fmt: skip
+    assert conserved.SEEDS > 1
 
 
 @pytest.mark.slow

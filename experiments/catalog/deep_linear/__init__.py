@@ -7,18 +7,14 @@ origin, and how the start decides whether depth costs time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require_device
 from experiments.options import Checked, Range, require
-from experiments.work import Cost
 
-HALVINGS = 3  # rates at which the conserved quantity's drift is measured, each half of the one before
-CONSERVED_SEEDS = 8
-LOOSE = 0.1  # η N s of the random networks, of which times are compared in logarithms over seeds
-PLATEAU_RATE = 0.05  # of the networks of width 1, where nothing is steep
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -86,59 +82,39 @@ QUICK = Options(
     random_seeds=12,
     random_time=25.0,
 )
-
-COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
-    "landscape": Cost(1.4, 40),
-    "conservation": Cost(1.5, 40),
-    "trajectory": Cost(1.5, 40),
-    "plateau": Cost(4, 40),
-    "random": Cost(6.7, 80),
-    "modes": Cost(7.2, 40),
-}
+PAGES = ("stages", "plateaus", "random_weights", "landscape", "conserved", "decoupled", "together")
+NEXT_STEPS = (
+    "`--depths 2 --start 1e-6 --modes 4 2 1 0.5`: longer plateaus, sharper stages.",
+    "`--depths 8 --start 0.1 --rates 0.002`: the deeper, the more the curve resembles a step.",
+    "`--random-depths 2 4 8 16 --random-time 400`: how far the orthogonal start stays flat.",
+    "`--rates 0.02 0.01 0.005`: what finite steps add to the flow's times, order by order.",
+)
 
 
-def cells(options: Options) -> list[Cell]:
-    """The short ones first: whoever runs them in parallel begins from the end."""
-    from experiments.catalog.deep_linear.laws import steps_until
-
-    require_device(options.device, "float64")
-    where = {"device": options.device}
-    found = [Cell("landscape", where | {"strength": 1.0, "steps": 400})]
-    rates = [0.02 / 2**k for k in range(HALVINGS)]
-    found += [Cell("conservation", where | {"depth": 3, "rate": rate, "seeds": CONSERVED_SEEDS}) for rate in rates]
-    found += [Cell("trajectory", where | {"depth": depth, "steps": 100}) for depth in options.depths]
-    for depth in sorted({2, *options.depths} - {1}):
-        steps = steps_until(0.75, min(options.plateaus), 1.0, depth, PLATEAU_RATE)
-        wait = {"depth": depth, "starts": list(options.plateaus), "rate": PLATEAU_RATE, "steps": steps}
-        found.append(Cell("plateau", where | wait))
-    for depth in sorted(options.random_depths):
-        steps = round(options.random_time / LOOSE)
-        found.append(
-            Cell(
-                "random", where | {"depth": depth, "rate": LOOSE / depth, "steps": steps, "seeds": options.random_seeds}
-            )
+def finding(claims: pd.DataFrame, times: pd.DataFrame | None = None, plateau_times: pd.DataFrame | None = None) -> str:
+    """Three sentences."""
+    verdict = f"{(claims.verdict == 'holds').sum()} of {len(claims)} claims hold in both implementations."
+    if times is None or (deep := half_times(times)).empty:
+        return f"Without a deep network among the depths there are no stages to see. {verdict}"
+    two = deep[deep.depth == deep.depth.min()].sort_values("mode", ascending=False)
+    listed = " and ".join(
+        f"{r.measured:.2f} (strength {r.mode:g}; predicted {r.predicted:.2f})" for r in two.iloc[[0, -1]].itertuples()
+    )
+    said = (
+        f"A deep linear network learns in stages, the strongest mode first: with {two.depth.iloc[0]} layers, half of a mode is learned "
+        f"at time {listed}, after a plateau; a shallow network has neither."
+    )
+    if plateau_times is not None and "longer" in plateau_times:
+        waits = plateau_times[plateau_times.backend == "scratch"].dropna(subset="longer")
+        row = waits[waits.depth == waits.depth.max()].sort_values("start").iloc[0]
+        said += (
+            f" The more factors, the longer the plateau: from u₀ = {row.start:g}, y = w1…w{row.depth}x waits {row.measured:.1f}, "
+            f"predicted {row.predicted:.1f}."
         )
-    balanced = where | {"modes": list(options.modes), "start": options.start, "seeds": options.seeds}
-    for depth in sorted(options.depths):
-        for rate in options.rates:
-            steps = max(steps_until(0.97, options.start, s, depth, rate) for s in options.modes)
-            found.append(Cell("modes", balanced | {"depth": depth, "rate": rate, "steps": steps}))
-    return found
+    return f"{said} {verdict}"
 
 
-def measure(cell: Cell) -> Tables:
-    from experiments.catalog.deep_linear.parts import PARTS
-
-    return PARTS[cell.part](**cell.settings)
-
-
-def analyse(tables: Tables, options: Options) -> Analysis:
-    from experiments.catalog.deep_linear.analysis import analyse
-
-    return analyse(tables, options)
-
-
-def figures(tables: Tables) -> list[Plot]:
-    from experiments.catalog.deep_linear.pictures import figures
-
-    return figures(tables)
+def half_times(times: pd.DataFrame) -> pd.DataFrame:
+    """Of deep networks, in scratch, at the smallest rate."""
+    chosen = (times.backend == "scratch") & (times.level == 0.5) & (times.rate == times.rate.min())
+    return times[chosen & (times.depth > 1)]

@@ -102,7 +102,7 @@ def drift(weights: list[Array], target: Array, time: float) -> list[Array]:
 
     def rise(t: float, flat: Array) -> Array:
         gradients = linear_gradients(cut(flat)[: len(weights)], target)
-        changes = drifts(gradients)
+        changes = between(gradients)
         return np.concatenate([-g.ravel() for g in gradients] + [c.ravel() for c in changes])
 
     begun = np.concatenate([*(w.ravel() for w in weights), np.zeros(ends[-1] - ends[len(weights)])])
@@ -122,9 +122,9 @@ def linear_gradients(weights: list[Array], target: Array) -> list[Array]:
     return found[::-1]
 
 
-def drifts(gradients: list[Array]) -> list[Array]:
-    """G_{l+1}ᵀG_{l+1} − G_lG_lᵀ between every two layers."""
-    return [g.mT @ g - h @ h.mT for h, g in pairwise(gradients)]
+def between(arrays: list[Array]) -> list[Array]:
+    """G_{l+1}ᵀG_{l+1} − G_lG_lᵀ between every two layers, of weights as of gradients."""
+    return [g.mT @ g - h @ h.mT for h, g in pairwise(arrays)]
 
 
 def on_hyperbola(product: Array | float, c: float) -> tuple[Array, Array]:

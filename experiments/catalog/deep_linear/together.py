@@ -1,0 +1,29 @@
+"""Do the two implementations stay together while they train?
+
+Each trains alone, from balanced and from Gaussian weights, and every parameter is compared along the way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from experiments.catalog.deep_linear.shared import EXAMPLES, INPUTS, balanced, job, whitened
+from experiments.lab import Cost, Lab, cells
+from experiments.randomness import generator
+
+STEPS = 100
+
+
+@cells(lambda options: [{"depth": depth} for depth in options.depths], makes=(), cost=Cost(1.5, 40))
+def trajectory(lab: Lab, depth: int) -> dict[str, pd.DataFrame]:
+    """How far the implementations drift apart, each training alone: two balanced networks and two from Gaussian weights."""
+    _, weights, target = balanced((2.0, 1.0), 0.1, depth, 2)
+    shapes = [w.shape for w in weights]
+    drawn = [generator(0, "drift", k).standard_normal(shape) / np.sqrt(shape[-1]) for k, shape in enumerate(shapes)]
+    x = whitened(INPUTS, EXAMPLES)
+    both = [np.concatenate(pair) for pair in zip(weights, drawn, strict=True)]
+    looks = range(0, STEPS + 1, STEPS // 5)
+    work = job(both, x, np.concatenate([target, target]) @ x, 0.02, STEPS, looks, identity=True)
+    lab.follow(work, f"{depth} linear layers, balanced and Gaussian")
+    return {}
