@@ -145,7 +145,7 @@ def facets(
     """
     names = [""] if panel is None else list(table[panel].unique())
     colours = [""] if colour is None else list(table[colour].unique())
-    figure, axes = panels([title.format(name) for name in names], **(size or {}))
+    figure, axes = panels([title.format(name) for name in names], **({} if size is None else size))
     for ax, name in zip(axes, names, strict=True):
         rows = table if panel is None else table[table[panel] == name]
         for index, shade in enumerate(colours):

@@ -172,7 +172,7 @@ def sooner(depth: int, starts: pd.DataFrame, condition: str) -> Claim:
     )
 
 
-@figure("He against Xavier")
+@figure("He against Xavier", name="race")
 def he_against_xavier(race: pd.DataFrame) -> Figure:
     """Test loss of deep ReLU networks from the same draws on the same batches; a line is a seed of scratch, rings are torchref's.
     Where Xavier's line stays on the dashed one, the loss of guessing, nothing is learned. Late in the race a ring may leave its
