@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from experiments.claims import Claim
     from experiments.data import Dataset
+    from experiments.lab.paged import Paged
     from experiments.sweep import Result
 
 Tables = dict[str, "pd.DataFrame"]
@@ -122,11 +123,11 @@ class Experiment:
         return importlib.import_module(f"experiments.catalog.{self.name}")
 
     @cached_property
-    def definition(self) -> Any:
-        """What has ``cells``, ``measure``, ``analyse`` and ``figures``: its pages together, or, of an older one, its module."""
+    def definition(self) -> Paged:
+        """Its pages together: what is measured, what is made of it, what is drawn."""
         from experiments.lab.paged import Paged
 
-        return self.module if hasattr(self.module, "analyse") else Paged(self.module, self.only)
+        return Paged(self.module, self.only)
 
     @property
     def summary(self) -> str:

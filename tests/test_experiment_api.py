@@ -77,8 +77,8 @@ def test_every_experiment_has_what_a_catalog_file_needs(name):
     assert experiment.summary and "\n" not in experiment.summary
     for part in ("Options", "QUICK"):
         assert hasattr(experiment.module, part), part
-    for part in ("cells", "measure", "analyse", "figures"):
-        assert hasattr(experiment.definition, part), part
+    for page in experiment.definition.pages:
+        assert page.question and page.parts, page.name
     options = experiment.options()
     with pytest.raises(FrozenInstanceError):
         options.anything = 1
