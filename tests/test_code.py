@@ -103,7 +103,8 @@ def test_every_file_that_makes_numbers_counts(copy, monkeypatch):
         (copy / name).write_text(text + "\n# changed\n")
         assert code.numerics.__wrapped__() in seen, name
         (copy / name).write_text(text + "\nCHANGED = 1\n")
-        assert (found := code.numerics.__wrapped__()) not in seen, name
+        found = code.numerics.__wrapped__()
+        assert found not in seen, name
         seen.add(found)
 
 
