@@ -128,7 +128,7 @@ def measured(experiment: Experiment) -> Iterable[tuple[str, Cost]]:
     """What the largest cell of each part takes now: processor time, and the growth of memory at its peak (Linux only)."""
     import torch  # noqa: F401  # here, so that no cell's measurement holds an import
 
-    from experiments.catalog.batch_norm import parts  # noqa: F401
+    import experiments.catalog.batch_norm.race  # noqa: F401
     from experiments.sweep import measure
 
     for part, cell in defaults(experiment).items():

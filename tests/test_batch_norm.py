@@ -10,7 +10,16 @@ import pytest
 from scipy import integrate, stats
 
 from experiments import store
-from experiments.catalog.batch_norm import Options, laws, networks, rates, training
+from experiments.catalog.batch_norm import (
+    Options,
+    after_training,
+    explosion,
+    larger_rates,
+    moments,
+    outgrown,
+    race,
+    small_batches,
+)
 from experiments.claims import judge
 from experiments.experiment import backends, load
 from scratch.contract import Batch, Job
@@ -64,15 +73,15 @@ def result(folder):
 def measured(result, folder):
     """Its cells' tables, before anything was derived from them."""
     held, found = store.Store(folder / "cells", EXPERIMENT.name), {}
-    for cell in EXPERIMENT.module.cells(result.options):
-        if cell.part not in ("race", "trajectory"):
+    for cell in EXPERIMENT.definition.cells(result.options):
+        if cell.part not in ("racers", "side_by_side"):
             for name, table in held.load(cell).items():
                 found.setdefault(name, []).append(table)
     return {name: pd.concat(tables, ignore_index=True) for name, tables in found.items()}
 
 
 def claims(measured):
-    return EXPERIMENT.module.analyse(measured, replace(Options(), **TINY)).claims
+    return EXPERIMENT.definition.analyse(measured, replace(Options(), **TINY)).claims
 
 
 @pytest.fixture(scope="session")
@@ -97,13 +106,18 @@ def test_the_implementations_agree_in_every_part(result):
     """A part that is not compared, or a bound that nothing could exceed."""
     agreement = result.tables["agreement"]
     assert result.agrees and agreement.ratio.max() > 1e-3
-    assert set(agreement.part) == {"moments", "algebra", "explosion", "trajectory"}
+    assert set(agreement.part) == {
+        "unit moments", "algebra", "exploding", "brackets", "gaps", "twos and threes", "trajectory"
+    }  # fmt: skip
+    trained = {condition.partition(",")[0] for condition in agreement[agreement.part == "trajectory"].condition}
+    assert trained == {"racers", "rates tried", "growth", "limited", "tuned", "averages", "64-20-20-20-10 sigmoid"}
 
 
 def test_every_figure_is_drawn(result):
     """A figure that needs more conditions than were asked for."""
     assert set(result.figures()) == {
-        "moments", "race", "rates", "outgrown", "threshold", "pairs", "explosion", "growth", "running", "gap"
+        "moments", "race", "rates", "weights_outgrow", "largest_rate", "two_examples", "explosion", "weights_grow",
+        "wavering", "training_and_use"
     }  # fmt: skip
 
 
@@ -118,25 +132,34 @@ def test_the_control_fails_the_same_test(made, name):
 
 
 SPOILT = {
-    "shrunk": (lambda variance, epsilon: variance / (variance + 2 * epsilon), {"unit variance"}),
-    "explosion": (lambda kind, batch: 1.3 if kind == "relu" else 1.0, {"explosion, ReLU", "explosion, linear"}),
+    "shrunk": (moments, lambda variance, epsilon: variance / (variance + 2 * epsilon), {"unit variance"}),
+    "factor": (explosion, lambda kind, batch: 1.3 if kind == "relu" else 1.0, {"explosion, ReLU", "explosion, linear"}),
     "pair": (
+        small_batches,
         lambda distance, epsilon: 1 / np.sqrt(1 + 2 * epsilon / distance**2),
         {"two examples: a sign", "two examples: no gradient"},
     ),
-    "limited": (lambda push: 2 * push / (1 + push) ** 2, {"a step limits its own rate"}),
-    "fourth": (lambda rate, steps, inputs, batch: 1.0 + 0 * np.arange(steps + 1), {"the rate tunes itself"}),
-    "gap": (lambda batch: 2 / batch, {"training and use differ"}),
-    "average": (lambda momentum, steps, start, truth: truth, {"running statistics arrive"}),
-    "spread": (lambda momentum, steps, variance: variance / 10, {"running statistics arrive", "and go on wavering"}),
+    "left_after": (outgrown, lambda push: 2 * push / (1 + push) ** 2, {"a step limits its own rate"}),
+    "expected_fourth": (
+        outgrown,
+        lambda rate, steps, inputs, batch: 1.0 + 0 * np.arange(steps + 1),
+        {"the rate tunes itself"},
+    ),
+    "between": (after_training, lambda batch: 2 / batch, {"training and use differ"}),
+    "average": (after_training, lambda momentum, steps, start, truth: truth, {"running statistics arrive"}),
+    "spread": (
+        after_training,
+        lambda momentum, steps, variance: variance / 10,
+        {"running statistics arrive", "and go on wavering"},
+    ),
 }
 
 
 @pytest.mark.parametrize("name", SPOILT)
 def test_a_wrong_law_fails_its_claims_and_no_other(measured, monkeypatch, name):
     """A claim that holds whatever is predicted."""
-    wrong, expected = SPOILT[name]
-    monkeypatch.setattr(laws, name, wrong)
+    page, wrong, expected = SPOILT[name]
+    monkeypatch.setattr(page, name, wrong)
     found = verdicts(measured)
     failed = set(found[(found != "holds") & (found != "not tested")].index)
     assert failed and failed <= expected
@@ -146,24 +169,24 @@ def test_a_wrong_law_fails_its_claims_and_no_other(measured, monkeypatch, name):
 @pytest.mark.parametrize(
     ("table", "column", "where", "change", "claim"),
     [
-        ("units", "mean", "layer == 'batch'", lambda v: v + 1e-13, "zero mean"),
-        ("units", "variance", "layer == 'batch'", lambda v: v * (1 + 1e-12), "unit variance"),
-        ("units", "variance", "layer == 'batch'", lambda v: v * 60 / 59, "unit variance"),  # unbiased
+        ("unit_moments", "mean", "layer == 'batch'", lambda v: v + 1e-13, "zero mean"),
+        ("unit_moments", "variance", "layer == 'batch'", lambda v: v * (1 + 1e-12), "unit variance"),
+        ("unit_moments", "variance", "layer == 'batch'", lambda v: v * 60 / 59, "unit variance"),  # unbiased
         ("algebra", "value", "identity == 'orthogonal'", lambda v: v + 1e-9, "gradients are orthogonal to weights"),
         ("algebra", "value", "identity == 'stretch'", lambda v: v + 1e-9, "larger weights, smaller gradients"),
         ("algebra", "value", "identity == 'projection'", lambda v: v + 1e-11, "what batch norm takes from a gradient"),
         ("growth", "value", "norm == 'batch'", lambda v: v * (1 + 1e-10), "weights only grow"),
-        ("pairs", "output", "examples == 2", lambda v: v * (1 + 1e-12), "two examples: a sign"),
-        ("pairs", "passed", "examples == 2", lambda v: v + 1e-12, "two examples: no gradient"),
+        ("twos_and_threes", "output", "examples == 2", lambda v: v * (1 + 1e-12), "two examples: a sign"),
+        ("twos_and_threes", "passed", "examples == 2", lambda v: v + 1e-12, "two examples: no gradient"),
         ("refusal", "refused", "examples == 1", lambda v: v * 0, "one example is refused"),
         ("limited", "share", "norm == 'batch'", lambda v: v * (1 + 1e-13), "a step limits its own rate"),
         ("tuned", "fourth", "norm == 'batch' and step == 20", lambda v: v * 2, "the rate tunes itself"),
-        ("threshold", "sharpness", "norm == 'none'", lambda v: v / 2, "the largest rate"),
-        ("span", "value", "kind == 'everywhere' and rate == 300", lambda v: v * 0, "larger learning rates"),
+        ("brackets", "sharpness", "norm == 'none'", lambda v: v / 2, "the largest rate"),
+        ("rates_tried", "value", "kind == 'everywhere' and rate == 300", lambda v: v * 0, "larger learning rates"),
         ("measurements", "value", "norm == 'batch' and layer == 1 and kind == 'relu'", lambda v: v + 4, "explosion, ReLU"),
-        ("running", "average", "statistic == 'variance'", lambda v: v * 3 / 4, "running statistics arrive"),  # biased
-        ("running", "spread", "statistic == 'mean'", lambda v: v * 2, "and go on wavering"),
-        ("gap", "measured", "batch == 8", lambda v: v * 1.5, "training and use differ"),
+        ("averages", "average", "statistic == 'variance'", lambda v: v * 3 / 4, "running statistics arrive"),  # biased
+        ("averages", "spread", "statistic == 'mean'", lambda v: v * 2, "and go on wavering"),
+        ("gaps", "measured", "batch == 8", lambda v: v * 1.5, "training and use differ"),
     ],
 )  # fmt: skip
 def test_one_implementation_that_errs_fails_the_claim(measured, backend, table, column, where, change, claim):
@@ -193,10 +216,10 @@ def ran(first: dict[str, int | None]) -> pd.DataFrame:
 
 def test_who_never_arrives_counts_as_arrived_at_the_end():
     """A ratio that is anything but a lower bound: the look before on one side, the look after on the other."""
-    found = training.reached(ran({"batch": 60, "none": None}), 600).set_index(["backend", "norm", "seed"])
+    found = race.times(ran({"batch": 60, "none": None})).set_index(["backend", "norm", "seed"])
     assert tuple(found.loc[("scratch", "batch", 1), ["after", "by"]]) == (60, 70)
     assert found.loc[("torchref", "none", 2), "after"] == 600 and np.isnan(found.loc[("torchref", "none", 2), "by"])
-    claim = training.faster_claim(found.reset_index())
+    (claim,) = race.faster(found.reset_index())
     assert np.allclose(claim.comparisons.measured, np.log(600 / np.array([60, 70, 80])).mean(), rtol=1e-14)
     assert judge([claim])[0].verdict[0] == "holds"
 
@@ -204,7 +227,7 @@ def test_who_never_arrives_counts_as_arrived_at_the_end():
 @pytest.mark.parametrize("first", [{"batch": 200, "none": 560}, {"batch": None, "none": None}])
 def test_too_little_gain_fails(first):
     """A claim that mistakes somewhat faster, or nobody there at all, for five times faster."""
-    assert judge([training.faster_claim(training.reached(ran(first), 600))])[0].verdict[0] == "fails"
+    assert judge(list(race.faster(race.times(ran(first)))))[0].verdict[0] == "fails"
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(3.0, "holds"), (0.3, "fails")])
@@ -215,13 +238,13 @@ def test_drift_is_compared_seed_by_seed(factor, verdict):
         for backend in ("scratch", "torchref") for norm in ("batch", "none") for seed in range(4)
     ]  # fmt: skip
     rows = [{**row, "value": row["value"] ** (1.01 if row["norm"] == "none" else 1.0)} for row in rows]
-    assert judge([training.drift_claim(pd.DataFrame(rows))])[0].verdict[0] == verdict
+    assert judge(list(race.less_drift(pd.DataFrame(rows))))[0].verdict[0] == verdict
 
 
 def test_what_the_race_measures(result):
     """Accuracy and drift of both networks, by both implementations, at every look."""
     learning, drift = result.tables["learning"], result.tables["drift"]
-    assert set(learning.step) == set(networks.looks(20)) and len(learning) == 4 * len(networks.looks(20))
+    assert set(learning.step) == set(race.looks(20)) and len(learning) == 4 * len(race.looks(20))
     assert len(drift) == 12 and (drift.value > 0).all()
     assert learning[learning.norm == "batch"].measured.max() > 0.3  # while without it nothing happens for long
 
@@ -242,10 +265,10 @@ def spanned(largest: dict[str, float]) -> pd.DataFrame:
 
 def test_the_range_that_works_is_bounded_from_below():
     """A ratio of two largest rates that work, which a coarse grid would make too large; a grid that ends too early."""
-    found = training.working(spanned({"none": 1.0, "everywhere": 1000.0})).set_index(["backend", "kind", "seed"])
+    found = larger_rates.ends(spanned({"none": 1.0, "everywhere": 1000.0})).set_index(["backend", "kind", "seed"])
     assert np.allclose(found.loc[("scratch", "none", 1), ["smallest", "largest", "fails"]], [0.1, 10**-0.5, 1])
     assert np.isnan(found.loc[("torchref", "everywhere", 0), "fails"])
-    claim = training.larger_claim(found.reset_index())
+    (claim,) = larger_rates.larger(found.reset_index())
     assert np.allclose(
         claim.comparisons.measured, np.log10(1000 / 10**0.5), rtol=1e-14
     )  # for odd seeds both are one less
@@ -257,25 +280,25 @@ def test_the_range_that_works_is_bounded_from_below():
 )
 def test_rates_that_are_not_large_enough_fail(largest):
     """A claim that is content with somewhat larger rates, or that mistakes a plain network that always works for a gain."""
-    assert judge([training.larger_claim(training.working(spanned(largest)))])[0].verdict[0] == "fails"
+    assert judge(list(larger_rates.larger(larger_rates.ends(spanned(largest)))))[0].verdict[0] == "fails"
 
 
 def test_what_is_compared_with_two_over_lambda():
     """A power iteration that has not arrived, or the curvature of another loss: NumPy's eigenvalues of 2XXᵀ/m."""
-    batch = rates.regression(3)
-    hessian = 2 * batch.x @ batch.x.mT / rates.EXAMPLES
+    batch = larger_rates.regression(3)
+    hessian = 2 * batch.x @ batch.x.mT / larger_rates.EXAMPLES
     for backend in backends("cpu").values():
-        assert np.allclose(rates.sharpness(backend, batch), np.linalg.eigvalsh(hessian)[..., 0, -1], rtol=1e-6)
+        assert np.allclose(larger_rates.sharpness(backend, batch), np.linalg.eigvalsh(hessian)[..., 0, -1], rtol=1e-6)
 
 
 def test_the_largest_rate_is_told_to_the_width_of_the_last_round(measured):
     """Bisection that stops early, loses the bracket, or takes the wrong end."""
-    found = measured["threshold"]
+    found = measured["brackets"]
     plain, normed = (found[found.norm == norm] for norm in ("none", "batch"))
-    width = (rates.BRACKET[1] - rates.BRACKET[0]) / (rates.CLOSING[0] + 1) ** TINY["rounds"]
+    width = (larger_rates.BRACKET[1] - larger_rates.BRACKET[0]) / (larger_rates.CLOSING[0] + 1) ** TINY["rounds"]
     assert np.allclose(np.log10(plain.high / plain.low), width)
     assert ((plain.low <= 2 / plain.sharpness) & (2 / plain.sharpness <= plain.high)).all()
-    assert np.allclose(normed.high, 10 ** rates.BRACKET[1])
+    assert np.allclose(normed.high, 10 ** larger_rates.BRACKET[1])
 
 
 # --- laws ------------------------------------------------------------------------------------------------------------------
@@ -298,15 +321,15 @@ def test_the_rate_is_that_of_drawn_vectors(kind, batch):
     g = g @ centre - normal * (normal * g).mean(-1, keepdims=True)
     grown = (g**2).sum(-1) / deviation**2 / (batch - 1) / apart  # inputs of variance 1, where they vary by ``apart``
     error = grown.std() / np.sqrt(draws) + grown.mean() * 2 / np.sqrt(draws)  # and that of ``apart``
-    assert abs(grown.mean() - laws.explosion(kind, batch)) < 4 * error
+    assert abs(grown.mean() - explosion.factor(kind, batch)) < 4 * error
     assert error < 0.03 * grown.mean()
 
 
 def test_the_rate_for_large_batches():
     """Yang et al.'s limit, π/(π − 1); a linear network's gradients stay."""
-    assert laws.explosion("relu", 10**7) == pytest.approx(laws.LIMIT, rel=1e-6)
-    assert laws.explosion("linear", 10**7) == pytest.approx(1, rel=1e-6)
-    assert laws.explosion("linear", 8) == 6 / 5
+    assert explosion.factor("relu", 10**7) == pytest.approx(explosion.LIMIT, rel=1e-6)
+    assert explosion.factor("linear", 10**7) == pytest.approx(1, rel=1e-6)
+    assert explosion.factor("linear", 8) == 6 / 5
 
 
 @pytest.mark.parametrize("c", [-0.9, -1 / 7, 0.0, 0.6])
@@ -319,9 +342,9 @@ def test_correlation_by_integration(c):
 
     kink = np.arctan2(-c, s)
     value = integrate.quad(integrand, -np.pi / 2, np.pi / 2, points=[kink])[0]
-    assert laws.correlation(c) == pytest.approx(value, abs=1e-10)
-    slope = (laws.correlation(c + 1e-6) - laws.correlation(c - 1e-6)) / 2e-6
-    assert laws.both_active(c) == pytest.approx(slope, abs=1e-8)
+    assert explosion.correlation(c) == pytest.approx(value, abs=1e-10)
+    slope = (explosion.correlation(c + 1e-6) - explosion.correlation(c - 1e-6)) / 2e-6
+    assert explosion.both_active(c) == pytest.approx(slope, abs=1e-8)
 
 
 def test_two_examples_by_their_definition():
@@ -330,7 +353,7 @@ def test_two_examples_by_their_definition():
     deviation = np.sqrt(z.var() + epsilon)
     normal = (z - z.mean()) / deviation
     below = (g - g.mean() - normal * (g * normal).mean()) / deviation
-    law = laws.pair(z[1] - z[0], epsilon)
+    law = small_batches.pair(z[1] - z[0], epsilon)
     assert normal == pytest.approx([-law, law], rel=1e-12)
     assert below[0] * deviation == pytest.approx((1 - law**2) * (g[0] - g[1]) / 2, rel=1e-9)
 
@@ -347,14 +370,14 @@ def test_the_gradient_of_noise_by_drawing_it():
     g = 2 * (normal - y) / batch
     g = (g - g.mean(-1, keepdims=True) - normal * (g * normal).mean(-1, keepdims=True)) / deviation
     square = (np.einsum("db,dib->di", g, x) ** 2).sum(-1) * (w**2).sum()
-    for power, law in zip((1, 2), laws.noise(inputs, batch), strict=True):
+    for power, law in zip((1, 2), outgrown.noise(inputs, batch), strict=True):
         assert abs((square**power).mean() - law) < 4 * (square**power).std() / np.sqrt(draws)
 
 
 @pytest.mark.parametrize("rate", Options().noise_rates)
 def test_growth_on_noise_by_simulation(rate):
     """Averages taken inside a fraction cost more than is allowed for them: ‖w‖² followed with χ² draws, far more than the run's."""
-    (inputs, batch), draws, steps = rates.NOISY, 20_000, 100
+    (inputs, batch), draws, steps = outgrown.NOISY, 20_000, 100
     random, square, total = np.random.default_rng(7), np.ones(draws), []
     for _ in range(steps):
         push = (
@@ -364,26 +387,28 @@ def test_growth_on_noise_by_simulation(rate):
         )
         square = square + rate**2 * 4 / batch * push / square
         total.append((square**2).mean())
-    law = laws.fourth(rate, steps, inputs, batch)
+    law = outgrown.expected_fourth(rate, steps, inputs, batch)
     error = (square**2).std() / np.sqrt(draws)
-    assert abs(total[-1] - law[-1]) < 4 * error + laws.JENSEN * law[-1]
+    assert abs(total[-1] - law[-1]) < 4 * error + outgrown.JENSEN * law[-1]
     assert total[0] == pytest.approx(law[1], rel=4 * (square**2).std() / square.mean() ** 2 / np.sqrt(draws) + 0.05)
 
 
 def test_whatever_the_rate_the_same_is_left_of_it():
     """1/√(2Gt), the limit that the report speaks of; and a step's best rate, at which half of it is left."""
-    left = [rate / np.sqrt(laws.fourth(rate, 100_000, *rates.NOISY)[-1]) for rate in (0.1, 1.0, 3.0)]
-    assert left == pytest.approx([1 / np.sqrt(2e5 * laws.noise(*rates.NOISY)[0])] * 3, rel=1e-2)
+    left = [rate / np.sqrt(outgrown.expected_fourth(rate, 100_000, *outgrown.NOISY)[-1]) for rate in (0.1, 1.0, 3.0)]
+    assert left == pytest.approx([1 / np.sqrt(2e5 * outgrown.noise(*outgrown.NOISY)[0])] * 3, rel=1e-2)
     push = np.geomspace(1e-3, 1e3, 61)
-    assert laws.limited(push).argmax() == 30 and laws.limited(push)[30] == pytest.approx(1)
-    assert np.allclose(laws.limited(push), laws.limited(1 / push))
+    assert outgrown.left_after(push).argmax() == 30 and outgrown.left_after(push)[30] == pytest.approx(1)
+    assert np.allclose(outgrown.left_after(push), outgrown.left_after(1 / push))
 
 
 @pytest.mark.parametrize("batch", [2, 3, 8, 100])
 def test_the_gap_by_scipy(batch):
     """A Gamma function too many: SciPy's mean of a χ variable; and the approximation that the report speaks of."""
-    assert laws.gap(batch) == pytest.approx(2 * (1 - stats.chi(batch - 1).mean() / np.sqrt(batch)), rel=1e-9)
-    assert laws.gap(batch) * batch == pytest.approx(1.5, abs=0.6 / batch)
+    assert after_training.between(batch) == pytest.approx(
+        2 * (1 - stats.chi(batch - 1).mean() / np.sqrt(batch)), rel=1e-9
+    )
+    assert after_training.between(batch) * batch == pytest.approx(1.5, abs=0.6 / batch)
 
 
 def test_an_average_by_its_own_recursion():
@@ -397,11 +422,11 @@ def test_an_average_by_its_own_recursion():
         mean = (1 - momentum) * mean + momentum * 4
         variance = (1 - momentum) ** 2 * variance + momentum**2 * each
         fourth = (1 - momentum) ** 4 * fourth + momentum**4 * kurtosis * each**2
-    assert laws.average(momentum, steps, 2.0, 4.0) == pytest.approx(mean, rel=1e-14)
-    assert laws.of_one_batch(4.0, batch)["variance"] == pytest.approx(each, rel=1e-12)
-    assert laws.spread(momentum, steps, each) == pytest.approx(variance, rel=1e-13)
-    assert laws.excess("variance", momentum, steps, batch) == pytest.approx(fourth / variance**2, rel=1e-12)
-    assert laws.excess("mean", momentum, steps, batch) == 0
+    assert after_training.average(momentum, steps, 2.0, 4.0) == pytest.approx(mean, rel=1e-14)
+    assert after_training.of_one_batch(4.0, batch)["variance"] == pytest.approx(each, rel=1e-12)
+    assert after_training.spread(momentum, steps, each) == pytest.approx(variance, rel=1e-13)
+    assert after_training.excess("variance", momentum, steps, batch) == pytest.approx(fourth / variance**2, rel=1e-12)
+    assert after_training.excess("mean", momentum, steps, batch) == 0
 
 
 # --- options ---------------------------------------------------------------------------------------------------------------

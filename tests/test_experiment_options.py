@@ -24,7 +24,7 @@ def planned(name: str, jobs: int = 2, **changed) -> None:
     """All that a run does before it computes."""
     experiment = load(name)
     options = experiment.options(**changed)
-    work.refuse(experiment, options, experiment.module.cells(options), jobs)
+    work.refuse(experiment, options, experiment.definition.cells(options), jobs)
 
 
 @pytest.mark.parametrize("name, option", NUMERIC, ids="-".join)
@@ -60,5 +60,5 @@ def test_every_number_declares_its_range(name):
 @pytest.mark.parametrize("name", names(), ids="of {}".format)
 def test_every_part_declares_its_cost(name):
     """A part without an estimate is never refused; one that no longer exists misleads."""
-    module = load(name).module
-    assert {cell.part for cell in module.cells(module.Options())} == set(module.COSTS)
+    experiment = load(name)
+    assert {cell.part for cell in experiment.definition.cells(experiment.options())} == set(experiment.definition.COSTS)

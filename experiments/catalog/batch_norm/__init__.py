@@ -7,16 +7,20 @@ gradients explode where it is used at every layer. Measured: the digits version 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from math import exp
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from experiments.experiment import Analysis, Cell, Plot, Tables, require_device
+from experiments.experiment import require_device
 from experiments.options import Checked, Range
-from experiments.work import Cost
 
-KINDS = ("relu", "linear")
+if TYPE_CHECKING:
+    import pandas as pd
+
 NORMS = ("batch", "none")  # of a network: batch norm below each activation, or nothing
+BATCH = 60  # Ioffe & Szegedy's
+GOAL = 0.9  # share of the test digits to be got right
 WIDE = Range(1e-6, 1e6)  # of rates and scales
 
 
@@ -133,71 +137,75 @@ QUICK = Options(
     train_seeds=5,
 )
 
-COSTS = {  # of the largest cell of each part at the default options: seconds and megabytes
-    "race": Cost(7.4, 32),
-    "span": Cost(3.7, 160),
-    "explosion": Cost(16, 450),
-    "moments": Cost(0.2, 32),
-    "pairs": Cost(0.15, 17),
-    "refusal": Cost(0.07, 5),
-    "algebra": Cost(0.23, 19),
-    "growth": Cost(2.3, 50),
-    "limited": Cost(1.6, 60),
-    "tuned": Cost(4.1, 140),
-    "threshold": Cost(2.4, 40),
-    "running": Cost(0.63, 300),
-    "gap": Cost(0.17, 70),
-    "trajectory": Cost(1.3, 60),
-}
+PAGES = (
+    "race",
+    "larger_rates",
+    "outgrown",
+    "explosion",
+    "moments",
+    "after_training",
+    "small_batches",
+    "orthogonal",
+)
+PRINTED = "times"
+NEXT_STEPS = (
+    "`--tried-steps 1500`: rates that are far too large should only take longer, where batch norm stands over every layer.",
+    "`--width 1024 --batches 256`: large batches need still wider layers; the rate goes on to π/(π − 1).",
+    "`--depth 40`: the rate holds from the first layer to the last; at what depth do such networks stop learning?",
+    "`--train-steps 8000`: with batch norm the digits are learnt sooner; who ends higher?",
+    "`--averaged 2`: an unbiased variance of two examples is so scattered that ten batches' average still is.",
+)
 
 
-def cells(options: Options) -> list[Cell]:
-    shared = {"device": options.device}
-    exact = {"seeds": options.seeds, **shared}
-    race = {"steps": options.train_steps, "seeds": options.train_seeds, "width": options.train_width}
-    tried = {"rates": list(options.tried), "steps": options.tried_steps, "seeds": options.tried_seeds, **shared}
-    noise = {"rates": list(options.noise_rates), "steps": options.noise_steps, "chains": options.chains, **shared}
-    sizes = {"batches": list(options.batches), "depth": options.depth, "draws": options.draws, **shared}
-    both = ("torchref", "scratch")
-    found = [
-        Cell("race", {"norm": norm, "backend": name, "rate": options.train_rate, **race, **shared})
-        for name in both
-        for norm in NORMS
-    ]
-    found += [
-        Cell("span", {"kind": kind, "backend": name, **tried}) for name in both for kind in ("none", *options.places)
-    ]
-    found += [
-        Cell("explosion", {"kind": kind, "width": width, **sizes})
-        for width in (options.width, options.width // 2)
-        for kind in KINDS
-    ]
-    found += [
-        Cell("moments", {"layer": layer, "scales": list(options.scales), **exact}) for layer in ("batch", "layer")
-    ]
-    found += [Cell("pairs", {"scales": list(options.scales), **exact}), Cell("refusal", shared)]
-    found += [Cell("algebra", {"stretches": list(options.stretches), **exact})]
-    found += [Cell("growth", {"rate": rate, "steps": options.steps, **exact}) for rate in options.rates]
-    found += [Cell("limited", {"rates": list(options.pushes), **exact}), Cell("tuned", noise)]
-    found += [Cell("threshold", {"rounds": options.rounds, **exact})]
-    found += [Cell("running", {"batch": batch, "units": options.units, **shared}) for batch in options.averaged]
-    found += [Cell("gap", {"batch": batch, "units": options.units, **shared}) for batch in options.compared]
-    return [*found, Cell("trajectory", shared)]
+def finding(
+    claims: pd.DataFrame,
+    train_steps: int,
+    times: pd.DataFrame | None = None,
+    ends: pd.DataFrame | None = None,
+    explosion_rates: pd.DataFrame | None = None,
+) -> str:
+    """In plain words, from whatever was measured."""
+    verdict = dict(zip(claims.claim, claims.verdict, strict=True))
+    said = [
+        "Batch norm gives every unit mean 0 and variance σ²/(σ² + ε) over the batch, to the last digit; layer norm does not. After "
+        "training it holds for no single batch any more: outputs differ from those in training by about 3/(2B) in mean square."
+    ] * (verdict.get("zero mean") == verdict.get("unit variance") == "holds")
+    for table, words in ((times, sooner), (ends, larger), (explosion_rates, no_cure)):
+        if table is not None:
+            said.append(words(table[table.backend == "scratch"], train_steps))
+    return " ".join(filter(None, said))
 
 
-def measure(cell: Cell) -> Tables:
-    from experiments.catalog.batch_norm.parts import PARTS
+def sooner(times: pd.DataFrame, steps: int) -> str:
+    fast, slow = (times[times.norm == norm] for norm in NORMS)
+    if not (len(fast) and len(slow)):
+        return ""
+    never = slow.by.isna().sum()
+    late = f"not within {steps} ({never} of {len(slow)})" if never else f"after {slow.after.median():.0f}"
+    return (
+        f"A sigmoid network gets {GOAL:.0%} of the test digits right within {fast.by.median():.0f} steps with batch norm, "
+        f"without it {late}."
+    )
 
-    return PARTS[cell.part](**cell.settings)
+
+def larger(ends: pd.DataFrame, _: int) -> str:
+    """The largest learning rates, as medians over the networks."""
+    largest = ends.groupby("kind").largest.median()
+    if not {"none", "everywhere"} <= {*largest.index}:
+        return ""
+    usual = f" {largest['hidden']:.3g} with it below every ReLU, and" if "hidden" in largest else ""
+    return (
+        f"ReLU networks learn at rates up to {largest['none']:.3g} without it,{usual} {largest['everywhere']:.4g} where it stands over "
+        "every layer and nothing but weights is learnt: they outgrow a rate that is too large."
+    )
 
 
-def analyse(tables: Tables, options: Options) -> Analysis:
-    from experiments.catalog.batch_norm.analysis import analyse
-
-    return analyse(tables, options)
-
-
-def figures(tables: Tables) -> list[Plot]:
-    from experiments.catalog.batch_norm.pictures import figures
-
-    return figures(tables)
+def no_cure(rates: pd.DataFrame, _: int) -> str:
+    deep = rates[(rates.norm == "batch") & (rates.kind == "relu")]
+    if deep.empty:
+        return ""
+    row = deep.loc[deep.batch.idxmax()]
+    return (
+        f"It is no cure for exploding gradients at the start: with ReLU and batches of {row.batch} squared gradients grow by "
+        f"{exp(row.measured):.3f} a layer (predicted {exp(row.predicted):.3f}), where He's weights alone keep them."
+    )
