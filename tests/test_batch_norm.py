@@ -72,11 +72,7 @@ def result(folder):
 @pytest.fixture(scope="session")
 def measured(result, folder):
     """Its cells' tables, before anything was derived from them."""
-<<<<<<< HEAD
     held, found = store.Store(folder / "cells", EXPERIMENT.definition.version), {}
-=======
-    held, found = store.Store(folder / "cells", EXPERIMENT.name), {}
->>>>>>> pg-batch_norm
     for cell in EXPERIMENT.definition.cells(result.options):
         if cell.part not in ("racers", "side_by_side"):
             for name, table in held.load(cell).items():

@@ -75,16 +75,10 @@ def test_every_experiment_has_what_a_catalog_file_needs(name):
     """A file of the catalog that lacks a part is only found out in the middle of a run."""
     experiment = load(name)
     assert experiment.summary and "\n" not in experiment.summary
-<<<<<<< HEAD
     for part in ("Options", "QUICK"):
         assert hasattr(experiment.module, part), part
     for page in experiment.definition.pages:
         assert page.question and page.parts, page.name
-=======
-    assert hasattr(experiment.module, "Options") and hasattr(experiment.module, "QUICK")
-    for part in ("cells", "measure", "analyse", "figures"):
-        assert hasattr(experiment.definition, part), part
->>>>>>> pg-batch_norm
     options = experiment.options()
     with pytest.raises(FrozenInstanceError):
         options.anything = 1

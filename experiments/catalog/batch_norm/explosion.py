@@ -61,10 +61,6 @@ def drawn(held: list[Array], kind: str, norm: str, batch: int, seeds: Sequence[i
     lambda o: [{"kind": kind, "width": width} for width in (o.width, o.width // 2) for kind in FORMULAS],
     makes=("measurements",),
     cost=Cost(17, 780),
-<<<<<<< HEAD
-=======
-    large=True,
->>>>>>> pg-batch_norm
 )
 def exploding(
     lab: Lab, kind: str, width: int, batches: tuple[int, ...], depth: int, draws: int
@@ -180,11 +176,7 @@ def explosion(profile: pd.DataFrame, explosion_rates: pd.DataFrame) -> Figure:
     """
     figure, axes = panels(["ReLU: gradient by layer", "growth a layer"], width=3.8, height=3.1, share_y=False)
     relu = profile[profile.kind == "relu"]
-<<<<<<< HEAD
-    sizes = sorted(relu.batch.unique())
-=======
     sizes = sorted(explosion_rates.batch.unique())
->>>>>>> pg-batch_norm
     for index, batch in enumerate(sizes):
         series(axes[0], relu[(relu.norm == "batch") & (relu.batch == batch)], f"batch of {batch}", index, x="layer")
     plain = relu[(relu.norm == "none") & (relu.batch == sizes[-1])]

@@ -81,16 +81,11 @@ def ends(rates_tried: pd.DataFrame) -> pd.DataFrame:
 @claims
 def larger(ends: pd.DataFrame) -> Iterator[Claim]:
     """From the least that each ratio can be."""
-<<<<<<< HEAD
-    found = []
-    for kind in sorted(LARGER.keys() & set(ends.kind)):
-=======
     found, kinds = (
         [pd.DataFrame()],
         set(ends.kind),
     )  # none if the cells of the others, or of those without batch norm, failed
     for kind in sorted(LARGER.keys() & kinds) if "none" in kinds else ():
->>>>>>> pg-batch_norm
         ours, plain = beside(ends, "kind", kind, "none", ["backend", "seed"])
         gain = over_pairs(np.log10(ours.largest / plain.fails), np.log10(plain.largest / ours.largest))
         said = PLACES[kind] + ", weights alone" * (kind == "everywhere")

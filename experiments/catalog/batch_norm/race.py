@@ -125,11 +125,7 @@ def faster(times: pd.DataFrame) -> Iterator[Claim]:
     ours, plain = beside(times, "norm", "batch", "none", ["backend", "seed"])
     gain = np.log(plain.after / ours.by)  # the least that it can be
     other = plain.by.fillna(plain.after).groupby("backend", sort=False).transform(lambda each: np.roll(each, 1))
-<<<<<<< HEAD
-    frame = over_pairs(gain, np.log(np.maximum(plain.after, 1) / other))
-=======
     frame = over_pairs(gain, np.log(np.maximum(plain.after, 1) / other.to_numpy()))
->>>>>>> pg-batch_norm
     yield Claim(
         name="far fewer steps",
         statement=f"With batch norm, {GOAL:.0%} of the test digits are right after at most a {TIMES}th of the steps "
