@@ -52,12 +52,18 @@ class Store:
             print(f"stored cell {path} is corrupt ({reason(error)}): computing it again", file=sys.stderr)
             return None
 
-    def save(self, cell: Cell, tables: Tables) -> None:
-        """Writes by atomic replace: a kill at any moment leaves the whole cell or none."""
+    def save(self, cell: Cell, tables: Tables) -> Tables:
+        """Writes by atomic replace: a kill at any moment leaves the whole cell or none. Gives back what ``load`` will.
+
+        A float32 is stored as the same number in float64, which is printed with other digits: whoever computed it goes on with that too.
+        """
+        import pandas as pd
+
         path, columns = self.path(cell), {name: frame.to_dict("list") for name, frame in tables.items()}
         checksum = _digest([path.stem, columns])  # the name is a hash of all that the numbers depend on
         held = {"part": cell.part, "settings": dict(cell.settings), "sha256": checksum, "tables": columns}
         write(path, json.dumps(held))
+        return {name: pd.DataFrame(values) for name, values in columns.items()}
 
 
 def parsed(path: Path) -> Any:

@@ -123,7 +123,7 @@ def compute(
             if isinstance(outcome, Failure):
                 tqdm.write(f"cell failed: {cells[number].label}: {outcome.reason}", file=sys.stderr)
             else:
-                store.save(cells[number], outcome)
+                outcomes[number] = store.save(cells[number], outcome)
             bar.set_postfix_str(cells[number].part)
             bar.update()
     return outcomes, seconds

@@ -319,6 +319,17 @@ def test_saving_replaces_and_leaves_no_temporary_file(tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(held.load(cell)["values"], second["values"], check_exact=True)
 
 
+def test_a_fresh_cell_is_what_a_stored_one_is(tmp_path):
+    """A float32 that a fresh run prints as 0.1, and one that goes on from stored cells as 0.10000000149011612."""
+    held, cell = Store(tmp_path, lambda cell: "today's"), Cell("toy", {"number": 1})
+    frame = pd.DataFrame({"value": np.array([0.1, np.nan], np.float32), "count": np.array([1, 2], np.int32), "name": ["a", "b"]})
+    fresh, stored = held.save(cell, {"values": frame, "none": frame[:0]}), held.load(cell)
+    assert fresh.keys() == stored.keys() == {"values", "none"}
+    for name in fresh:
+        pd.testing.assert_frame_equal(fresh[name], stored[name], check_exact=True)
+        assert fresh[name].to_csv() == stored[name].to_csv()
+
+
 def test_cells_that_differ_are_stored_apart(tmp_path):
     """A setting or the part left out of the key."""
     cells = [
