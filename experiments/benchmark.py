@@ -22,9 +22,8 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 import scratch
-from experiments import randomness
-from experiments.options import require
-from scratch import initializers
+from experiments.lab.options import require
+from scratch import initializers, randomness
 from scratch.training import start, step
 from torchref import conventions
 from torchref.network import Network

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from experiments import reading
-from experiments.randomness import generator
 from experiments.reading import Column, Held
 from scratch.contract import Batch, remedy
 from scratch.errors import InvalidInput, unknown
 from scratch.files import check_file
 from scratch.layers import Array
 from scratch.options import kind_of
+from scratch.randomness import generator
 
 SHIPPED = {  # those that scikit-learn brings along: file, lines before the data
     "digits": ("digits.csv.gz", 0),

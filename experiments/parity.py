@@ -24,11 +24,11 @@ from numpy.random import Generator
 from torch import nn
 
 import scratch as s
-from experiments import agreement, randomness, witnesses
 from experiments.benchmark import OPTIMIZER, network_twin, problem
 from experiments.catalog.gradients.pieces import FAMILIES
-from experiments.store import write
-from scratch import training
+from experiments.compare import agreement, witnesses
+from experiments.lab.store import write
+from scratch import randomness, training
 from scratch.contract import Batch, Job
 from scratch.errors import InvalidInput
 from scratch.network import Network

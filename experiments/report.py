@@ -24,16 +24,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import folder as disk
-from experiments.store import ROOT, reason
+from experiments.lab import folder as disk
+from experiments.lab.store import ROOT, reason
 from scratch.command import answer
 from scratch.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from experiments.experiment import Plot, Tables
-    from experiments.sweep import Result
+    from experiments.lab.cell import Plot, Tables
+    from experiments.lab.result import Result
 
 UNRENDERED = ("measurements",)  # tables for whoever wants every number: large, and not needed to render the report
 PACKAGES = ("numpy", "torch", "pandas", "scikit-learn", "scipy", "matplotlib")
@@ -179,8 +179,8 @@ def rendered(run: Mapping[str, Any], tables: Tables) -> dict[str, str]:
     """The figures and both reports, by their names in the folder."""
     import jinja2
 
-    from experiments import figures
-    from experiments.experiment import load
+    from experiments.lab import figures
+    from experiments.lab.experiment import load
 
     experiment = load(run["experiment"], str(run.get("only", "")))
     if foreign := set(tables) - experiment.definition.tables - OWN:

@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
 
-from experiments.experiment import DataOptions, Experiment, load, names
-from experiments.options import Checked, Range
+from experiments.lab.experiment import Experiment, load, names
+from experiments.lab.options import Checked, DataOptions, Range
 from scratch.command import answer
 from scratch.errors import InvalidInput, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from experiments.lab.result import Result
 
 HELP = """usage: python -m experiments.run NAME [options]
        python -m experiments.run NAME --help     every option of that experiment
@@ -73,14 +75,14 @@ def dispatch(arguments: list[str]) -> int:
     experiment = load(arguments[0])
     options, running = parse(experiment, arguments[1:])
     usual = Path("results", *(["quick"] if running.quick else []), experiment.name)
-    out = Path(running.out or usual)
+    out = Path(usual if running.out == "" else running.out)
     if running.only:
         experiment = load(experiment.name, running.only)
-        out = Path(running.out or Path("results", "only", *usual.parts[1:], running.only))
+        out = Path("results", "only", *usual.parts[1:], running.only) if running.out == "" else out
     if isinstance(options, DataOptions):
         for note in options.dataset().notes:
             print(note, file=sys.stderr)
-    return show_plan(experiment, options, out, running) if running.dry_run else run(experiment, options, out, running)
+    return show_plan(experiment, options, out, running) if running.dry_run else show(experiment, options, out, running)
 
 
 def listed(chosen: list[str]) -> int:
@@ -117,11 +119,33 @@ def parse(experiment: Experiment, arguments: list[str]) -> tuple[Any, Running]:
         raise InvalidInput(one_line(shown.getvalue())) from None
 
 
-def run(experiment: Experiment, options: Any, out: Path, running: Running) -> int:
-    from experiments import sweep
-    from experiments.claims import NOT_TESTED
+def run(
+    experiment: str | Experiment,
+    *,
+    quick: bool = False,
+    out: str | Path | None = None,
+    jobs: int = 1,
+    fresh: bool = False,
+    **options: Any,
+) -> Result:
+    """For a notebook: runs an experiment, by its name, and gives back tables, claims and figures.
 
-    result = sweep.run(experiment, options, out=out, jobs=running.jobs, fresh=running.fresh)
+    ``out``: a folder for the report, and for cells to go on from; ``options``: those of the command line, dashes as underscores.
+    """
+    from experiments import report
+    from experiments.lab import sweep
+
+    chosen = load(experiment) if isinstance(experiment, str) else experiment
+    return sweep.run(chosen, chosen.options(quick, **options), report.write, out=out, jobs=jobs, fresh=fresh)
+
+
+def show(experiment: Experiment, options: Any, out: Path, running: Running) -> int:
+    """Runs it, says what came out, and gives the exit status."""
+    from experiments import report
+    from experiments.lab import sweep
+    from experiments.lab.judge import NOT_TESTED
+
+    result = sweep.run(experiment, options, report.write, out=out, jobs=running.jobs, fresh=running.fresh)
     claims, failed = result.claims, len(result.tables["failures"])
     untested = (claims.verdict == NOT_TESTED).sum()
     for row in claims[~claims.verdict.isin(["holds", NOT_TESTED])].itertuples():
@@ -154,14 +178,14 @@ def tabulated(table: pd.DataFrame) -> str:
 
 
 def show_plan(experiment: Experiment, options: Any, out: Path, running: Running) -> int:
-    from experiments import sweep, work
-    from experiments.store import Store
+    from experiments.lab import executors, work
+    from experiments.lab.store import Store
 
     store = Store(out / "cells", experiment.definition.version)
     cells = experiment.definition.cells(options)
     stored = [not running.fresh and store.path(cell).exists() for cell in cells]
     left = [cell for cell, held in zip(cells, stored, strict=True) if not held]
-    work.refuse(experiment, options, left, running.jobs or sweep.default_jobs())
+    work.refuse(experiment, options, left, running.jobs or executors.default_jobs())
     for cell, held in zip(cells, stored, strict=True):
         print(f"{'stored ' if held else 'to run '} {cell.label}")
     print(f"{len(cells)} cells: {sum(stored)} stored, {len(cells) - sum(stored)} to run; results would go to {out}")

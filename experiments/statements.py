@@ -15,8 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from experiments.lab.store import ROOT, clean, write
 from experiments.report import read
-from experiments.store import ROOT, clean, write
 from scratch.command import answer
 from scratch.errors import InvalidInput
 

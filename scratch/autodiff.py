@@ -3,7 +3,7 @@
 A ``Var`` remembers the function that made it and its arguments; ``gradient`` walks back from z, visits each Var once and hands every
 argument its share. The rules are themselves written in NumPy's functions, so on Vars they can be differentiated again (the idea of
 HIPS autograd: Maclaurin, Duvenaud & Adams 2015). derivatives.py has the elementwise ones, composed.py the functions that are said in
-others. The largest along an axis shares its gradient equally between ties, as torch.amax does. ``python -m scratch.autodiff``
+others. The largest along an axis shares its gradient equally between ties, as torch.amax does. ``python -m scratch.tape``
 prints the notes' two examples.
 """
 
@@ -203,9 +203,3 @@ FUNCTIONS |= {
     np.concatenate: _concatenate,
     **COMPOSED,
 }
-
-if __name__ == "__main__":
-    from scratch.command import run
-    from scratch.tape import main
-
-    run(main)

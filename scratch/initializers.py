@@ -10,17 +10,13 @@ import inspect
 import math
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
 
 from scratch.errors import InvalidInput, unknown
-from scratch.layers import Array, Dense, Layer, Residual, Shape, Tensors
-from scratch.normalization import centred
-
-if TYPE_CHECKING:  # network.py imports this file
-    from scratch.network import Network, Parameters
+from scratch.layers import Array, Shape
 
 Scheme = Callable[[Generator, Shape], Array]
 Mode = Literal["fan_in", "fan_out"]
@@ -210,54 +206,3 @@ def by_name() -> dict[str, Scheme]:
     """Every scheme of this file under its own name: a public function of (generator, shape) is the registration."""
     functions = inspect.getmembers(sys.modules[__name__], inspect.isfunction)
     return {name: f for name, f in functions if [*inspect.signature(f).parameters][:2] == ["generator", "shape"]}
-
-
-def lsuv(
-    network: Network, parameters: Parameters, x: Array, *, tolerance: float = 0.1, iterations: int = 10
-) -> Parameters:
-    """W ← W/√Var(Wx + b), layer after layer, until |Var − 1| < tolerance (Mishkin & Matas 2016, Alg. 1).
-
-    Var runs over units and examples of ``x`` (…, features, m), for each network of a stack alone. The paper starts from
-    ``orthogonal`` weights. Meanwhile dropout is off, and batch normalization takes the batch's statistics. Returns new
-    arrays. Raises InvalidInput for an output that does not vary, and where ``iterations`` are not enough (as where the
-    biases alone vary by 1 and more).
-    """
-    _require(tolerance > 0, f"lsuv(tolerance={tolerance})", "must be positive")
-    _require(iterations >= 1, f"lsuv(iterations={iterations})", "must be at least 1")
-    network.check(parameters)
-    leading = next((a.shape[:-2] for named in parameters for a in named.values()), ())
-    _require(
-        x.shape[:-2] in ((), leading), f"lsuv(x of shape {x.shape})", f"may be stacked as the parameters, {leading}"
-    )
-    new = tuple({name: a.copy() for name, a in named.items()} for named in parameters)
-    remembered = network.buffers(leading, x.dtype)  # thrown away: running statistics begin with training
-    for k, (layer, named) in enumerate(zip(network.layers, new, strict=True)):
-        x = _settle(f"lsuv: layer {k}", layer, named | remembered[k], x, tolerance, iterations)
-    return new
-
-
-def _settle(place: str, layer: Layer, p: Tensors, x: Array, tolerance: float, iterations: int) -> Array:
-    """The layer's output, after W of every Dense layer in it has been rescaled in place."""
-    if isinstance(layer, Residual):
-        a = x
-        for k, part in enumerate(layer.layers):
-            inside = {name.partition(".")[2]: array for name, array in p.items() if name.startswith(f"{k}.")}
-            a = _settle(f"{place}.{k}", part, inside, a, tolerance, iterations)
-        return x + a
-    if isinstance(layer, Dense):
-        _rescale(place, layer, p, x, tolerance, iterations)
-    return (layer.inference() if layer.noise(x.shape[-2]) else layer).forward(p, x)[0]
-
-
-def _rescale(place: str, layer: Dense, p: Tensors, x: Array, tolerance: float, iterations: int) -> None:
-    for _ in range(iterations + 1):  # the last time only to look
-        z = layer.forward(p, x)[0]
-        apart, _ = centred(z.reshape(*z.shape[:-2], -1), -1)
-        variance = (apart * apart).mean(-1)
-        off = ~(abs(variance - 1) < tolerance)
-        if not off.any():
-            return
-        usable = bool(((variance > 0) & (variance < math.inf)).all())
-        _require(usable, place, f"the output's variance must be positive and finite, got {variance}")
-        p["W"] /= np.where(off, np.sqrt(variance), 1)[..., None, None]
-    raise InvalidInput(f"{place}: variance 1 ± {tolerance} was not reached in {iterations} iterations, got {variance}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from scratch.autodiff import Var, plain, shares, upstream
+from scratch.command import run
 from scratch.derivatives import RULES
 
 INFIX = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.power: "**", np.matmul: "@"}
@@ -78,3 +79,7 @@ def main() -> None:
     for example, point in ((notes_example_one, (3,)), (notes_example_two, (1, 2, 3))):
         nodes = example(*map(Var, point))
         print(example.__doc__, tape(nodes["z"], nodes), sep="\n\n", end="\n\n")
+
+
+if __name__ == "__main__":
+    run(main)

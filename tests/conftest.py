@@ -15,7 +15,8 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 from toybox import TESTS, Toy  # noqa: E402
 
-from experiments.experiment import load, names  # noqa: E402
+from experiments.lab.experiment import names  # noqa: E402
+from experiments.run import run  # noqa: E402
 
 TINY = (
     "--depths 2 --activations tanh --inits xavier --width 8 --seeds 2 --draws 1000 "
@@ -84,7 +85,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
 def toy_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of an undisturbed run of the toy; not to be written to."""
     folder = tmp_path_factory.mktemp("toy") / "results"
-    load("toy").run(out=str(folder))
+    run("toy", out=str(folder))
     return folder
 
 
@@ -92,7 +93,7 @@ def toy_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(tmp_path_factory: pytest.TempPathFactory):
     """A run of the real experiment that takes seconds and in which everything holds, and its folder."""
     folder = tmp_path_factory.mktemp("small") / "results"
-    return load("vanishing_gradient").run(out=str(folder), **SMALL), folder
+    return run("vanishing_gradient", out=str(folder), **SMALL), folder
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 import scratch
-from experiments.randomness import generator, noise
 from scratch import (
     L1,
     L2,
@@ -63,6 +62,7 @@ from scratch.layers import Layer
 from scratch.losses import Loss
 from scratch.optimizers import Clip, Optimizer
 from scratch.penalties import Penalty
+from scratch.randomness import generator, noise
 from scratch.schedules import Schedule
 
 torch.set_num_threads(1)  # small jobs: threads that wait for each other cost more than the arithmetic

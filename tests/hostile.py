@@ -24,10 +24,10 @@ import torch
 from torch import Tensor, nn
 
 import scratch as s
-from experiments.randomness import generator
-from experiments.store import write
+from experiments.lab.store import write
 from scratch import training as ours
 from scratch.layers import Array
+from scratch.randomness import generator
 from torchref import training as theirs
 
 PAGE = Path(__file__).parents[1] / "docs" / "hostile_inputs.md"

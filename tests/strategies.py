@@ -16,11 +16,11 @@ from numpy.random import Generator
 
 import scratch as s
 from experiments.catalog.gradients.pieces import started
-from experiments.randomness import noise
 from scratch import training
 from scratch.contract import Batch, Job
 from scratch.layers import Array, Layer
 from scratch.network import Network
+from scratch.randomness import noise
 
 WIDTHS = st.integers(1, 9)
 EXAMPLES = st.integers(1, 17)

@@ -14,7 +14,6 @@ import pytest
 import torch
 from scipy import integrate, optimize, special
 
-from experiments.randomness import generator
 from scratch import activations, softmax
 from scratch.activations import (
     ELU,
@@ -32,6 +31,7 @@ from scratch.activations import (
     Tanh,
 )
 from scratch.errors import InvalidInput
+from scratch.randomness import generator
 from scratch.softmax import AcrossUnits, LogSoftmax, Softmax
 from torchref import activations as twins  # noqa: F401  they register themselves
 from torchref.layers import twin

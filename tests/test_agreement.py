@@ -8,9 +8,8 @@ import helpers
 import numpy as np
 import pytest
 
-from experiments import agreement
-from experiments.agreement import Difference
-from experiments.randomness import generator
+from experiments.compare import agreement
+from experiments.compare.agreement import Difference
 from scratch import (
     SGD,
     Batch,
@@ -28,6 +27,7 @@ from scratch import (
     Tanh,
 )
 from scratch import training as ours
+from scratch.randomness import generator
 from torchref import training as theirs
 
 # A bound is a few dozen unit roundoffs: 1e-12 and 1e-3 lie two orders above it in their dtype

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import torchref.saving
-from experiments.randomness import generator
 from scratch import (
     SGD,
     Batch,
@@ -30,6 +29,7 @@ from scratch import (
 )
 from scratch.initializers import he
 from scratch.normalization import BatchNorm
+from scratch.randomness import generator
 
 ROOT = Path(__file__).resolve().parents[1]
 M, CLASSES, FEATURES = 6, 3, 4

@@ -984,10 +984,10 @@ def test_tape_of_arrays():
 
 
 def test_command_line_prints_both_examples():
-    """python -m scratch.autodiff, and the remark on the notes' dropped +1."""
+    """python -m scratch.tape, and the remark on the notes' dropped +1."""
     root = Path(autodiff.__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-m", "scratch.autodiff"],
+        [sys.executable, "-m", "scratch.tape"],
         cwd=root,
         capture_output=True,
         encoding="utf-8",

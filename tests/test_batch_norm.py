@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from experiments import store
 from experiments.catalog.batch_norm import (
     Options,
     after_training,
@@ -20,8 +19,11 @@ from experiments.catalog.batch_norm import (
     race,
     small_batches,
 )
-from experiments.claims import judge
-from experiments.experiment import backends, load
+from experiments.compare.backends import backends
+from experiments.lab import store
+from experiments.lab.experiment import load
+from experiments.lab.judge import judge
+from experiments.run import run
 from scratch.contract import Batch, Job
 from scratch.errors import InvalidInput
 from scratch.losses import SquaredError
@@ -66,7 +68,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def result(folder):
     """A run of seconds."""
-    return EXPERIMENT.run(out=str(folder), **TINY)
+    return run(EXPERIMENT, out=str(folder), **TINY)
 
 
 @pytest.fixture(scope="session")
@@ -462,9 +464,9 @@ def test_a_batch_of_one_is_refused(name):
 @pytest.mark.slow
 def test_the_default_run_gives_the_committed_tables(tmp_path):
     """Committed numbers of other code, other options or another machine's luck."""
-    from experiments.sweep import default_jobs
+    from experiments.lab.executors import default_jobs
 
-    result = EXPERIMENT.run(out=str(tmp_path), jobs=default_jobs())
+    result = run(EXPERIMENT, out=str(tmp_path), jobs=default_jobs())
     assert result.holds
     committed = sorted((store.ROOT / "results" / EXPERIMENT.name / "tables").glob("*.csv"))
     assert committed

@@ -12,11 +12,14 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments import store
 from experiments.catalog.chain_rule import cost, graph, laws, paths, products, shared, twice
-from experiments.claims import judge
-from experiments.experiment import backends, load
-from experiments.sweep import Failure, assemble
+from experiments.compare.backends import backends
+from experiments.lab import store
+from experiments.lab.executors import Failure
+from experiments.lab.experiment import load
+from experiments.lab.judge import judge
+from experiments.lab.sweep import assemble
+from experiments.run import run
 from scratch.autodiff import Var
 from scratch.errors import InvalidInput
 
@@ -40,7 +43,7 @@ BACKENDS = pytest.mark.parametrize("backend", shared.BACKENDS)
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chain")
-    return EXPERIMENT.run(out=str(folder), **SMALL), folder
+    return run(EXPERIMENT, out=str(folder), **SMALL), folder
 
 
 @pytest.fixture
@@ -312,7 +315,7 @@ def test_a_part_that_fails_is_rows_of_failures(small, part):
 def test_the_default_run_gives_the_committed_tables(tmp_path):
     """Committed numbers of other code, other options or another machine's luck; differences are rounding itself."""
     committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
-    result = EXPERIMENT.run(out=str(tmp_path), jobs=2)
+    result = run(EXPERIMENT, out=str(tmp_path), jobs=2)
     assert result.holds
     rounding = {
         "agreement": ["part", "condition", "step", "quantity"], "claims": ["claim", "verdict"],

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments.claims import LIMIT, Claim, judge, z_score
+from experiments.lab.judge import LIMIT, Claim, judge, z_score
 
 BACKENDS = ("scratch", "torchref")
 

@@ -13,7 +13,7 @@ from experiments.lab import code
 
 ASK = """
 import sys
-from experiments.experiment import load
+from experiments.lab.experiment import load
 from experiments.lab import code
 definition = load(sys.argv[1]).definition
 for name in sys.argv[2:]:
@@ -23,10 +23,10 @@ for name in sys.argv[2:]:
 MEASURING = (
     "scratch/layers.py",
     "torchref/training.py",
-    "experiments/agreement.py",
+    "experiments/compare/agreement.py",
     "experiments/data.py",
-    "experiments/probes.py",
-    "experiments/randomness.py",
+    "experiments/compare/probes.py",
+    "scratch/randomness.py",
     "experiments/reading/text.py",
     "experiments/theory.py",
     "experiments/lab/bench.py",

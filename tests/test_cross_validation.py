@@ -13,14 +13,14 @@ import pytest
 import torch
 
 import scratch
-from experiments import agreement
-from experiments.randomness import generator
+from experiments.compare import agreement
 from scratch import SGD, BatchNorm, Dense, Identity, InvalidInput, Network, ReLU, Residual, Tanh
 from scratch import training as ours
 from scratch.layers import Layer
 from scratch.losses import Loss
 from scratch.optimizers import Clip, Optimizer
 from scratch.penalties import MaxNorm, Penalty
+from scratch.randomness import generator
 from scratch.schedules import Schedule
 from torchref import layers, losses
 from torchref import training as theirs

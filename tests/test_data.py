@@ -16,8 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 from experiments import data
 from experiments.catalog.vanishing_gradient import depth_scale
-from experiments.experiment import DataOptions, load, names
 from experiments.lab import Lab
+from experiments.lab.experiment import load, names
+from experiments.lab.options import DataOptions
 from experiments.reading import arrays as array_files
 from experiments.reading import text as text_files
 from experiments.run import main
@@ -556,7 +557,7 @@ def test_every_experiment_that_takes_data_takes_its_label(tmp_path, name, capsys
 
 def test_another_label_is_another_cell_and_another_file_too(tmp_path):
     """Stored cells of one label given for the other; a file with a label that is not looked into."""
-    from experiments.store import Store
+    from experiments.lab.store import Store
 
     keys = []
     for content, label in ((text(rows()), ""), (text(rows()), "kind"), (text(rows(labels=Y[::-1])), "kind")):

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from scipy.integrate import solve_ivp
 
-from experiments import store
 from experiments.catalog.deep_linear import QUICK, Options, conserved, landscape, laws, random_weights, shared, stages
-from experiments.claims import judge
-from experiments.experiment import load
+from experiments.lab import store
+from experiments.lab.experiment import load
+from experiments.lab.judge import judge
+from experiments.run import run
 from scratch.errors import InvalidInput
 from scratch.training import snapshot
 
@@ -42,7 +43,7 @@ NUMBERS = [(1, 2.0, 0.3), (2, 4.0, 0.01), (2, 0.5, 1e-6), (3, 2.0, 0.01), (5, 1.
 
 @pytest.fixture(scope="session")
 def result():
-    return EXPERIMENT.run(**TINY)
+    return run(EXPERIMENT, **TINY)
 
 
 @pytest.fixture(scope="session")
@@ -390,10 +391,10 @@ def test_cells_are_as_many_as_were_asked_for():
 @pytest.mark.slow
 def test_the_default_run_gives_the_committed_tables(tmp_path):
     """Committed numbers of other code, other options or another machine's luck."""
-    from experiments.sweep import default_jobs
+    from experiments.lab.executors import default_jobs
 
     committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
-    result = EXPERIMENT.run(out=str(tmp_path), jobs=default_jobs())
+    result = run(EXPERIMENT, out=str(tmp_path), jobs=default_jobs())
     assert result.holds
     names = sorted(path.name for path in committed.glob("*.csv"))
     assert names == sorted(path.name for path in (tmp_path / "tables").glob("*.csv"))

@@ -24,6 +24,7 @@ from experiments.documentation.twins import BESIDE, NONE, called, counterpart, l
 from scratch import initializers
 from scratch.layers import Layer
 from scratch.losses import Loss
+from scratch.lsuv import lsuv
 from scratch.optimizers import Clip, Optimizer
 from scratch.penalties import MaxNorm, Penalty
 from scratch.schedules import Schedule
@@ -142,7 +143,7 @@ def test_counterparts_are_of_things_that_exist():
         (scratch.MaxNorm, "`torch.renorm`"),
         (initializers.he, "`torchref.initializers.he` by [`torch.nn.init.kaiming_normal_`]"),
         (scratch.Dropout, "after training [`torch.nn.Dropout`]"),
-        (initializers.lsuv, "none: "),
+        (lsuv, "none: "),
     ],
 )
 def test_counterparts(thing, expected):

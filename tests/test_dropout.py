@@ -8,14 +8,17 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from experiments import store
 from experiments.catalog.dropout import Options, averages, laws, overfitting, ridge, shared
-from experiments.claims import judge
-from experiments.experiment import backends, load
-from experiments.randomness import generator
-from experiments.sweep import Failure, assemble
+from experiments.compare.backends import backends
+from experiments.lab import store
+from experiments.lab.executors import Failure
+from experiments.lab.experiment import load
+from experiments.lab.judge import judge
+from experiments.lab.sweep import assemble
+from experiments.run import run
 from scratch.contract import Batch
 from scratch.errors import InvalidInput
+from scratch.randomness import generator
 
 EXPERIMENT = load("dropout")
 SMALL = {
@@ -53,7 +56,7 @@ CONTROL = {"measured": "measured", "predicted": "predicted", "standard_error": "
 @pytest.fixture(scope="session")
 def dropped(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dropped") / "results"
-    return EXPERIMENT.run(out=str(folder), **SMALL), folder
+    return run(EXPERIMENT, out=str(folder), **SMALL), folder
 
 
 @pytest.fixture
@@ -405,10 +408,10 @@ def test_bad_options_are_refused(changed, message):
 @pytest.mark.slow
 def test_the_default_run_gives_the_committed_tables(tmp_path):
     """Committed numbers of other code, other options or another machine's luck."""
-    from experiments.sweep import default_jobs
+    from experiments.lab.executors import default_jobs
 
     committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
-    result = EXPERIMENT.run(out=str(tmp_path), jobs=default_jobs())
+    result = run(EXPERIMENT, out=str(tmp_path), jobs=default_jobs())
     assert result.holds
     rounding = {  # what is rounding itself, or a difference of nearly equal numbers, is not the same on every machine
         "agreement": ["part", "condition", "step", "quantity"],

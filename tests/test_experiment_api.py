@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from experiments.experiment import load, names
+from experiments.lab.experiment import load, names
+from experiments.run import run
 from scratch.errors import InvalidInput
 
 
 def test_a_run_gives_back_tables_claims_and_figures(toy):
     """A notebook that has to read the report's files."""
-    result = load("toy").run(numbers=(1, 2), seeds=5)
+    result = run("toy", numbers=(1, 2), seeds=5)
     assert all(isinstance(table, pd.DataFrame) for table in result.tables.values())
     assert {"values", "means", "claims", "comparisons", "agreement", "failures"} <= set(result.tables)
     assert list(result.claims.claim) == ["mean", "positive"] and result.holds and result.agrees
@@ -28,17 +29,17 @@ def test_a_run_gives_back_tables_claims_and_figures(toy):
 
 def test_without_a_folder_nothing_is_written(toy):
     """A notebook that fills the disk, or takes cells that another run left somewhere."""
-    load("toy").run(numbers=(1,))
-    load("toy").run(numbers=(1,))
+    run("toy", numbers=(1,))
+    run("toy", numbers=(1,))
     assert not os.listdir() and toy.calls() == [1, 1]
 
 
 def test_with_a_folder_it_goes_on_from_there(toy):
     """An ``out`` that is written, but not read."""
-    load("toy").run(numbers=(1,), out="mine")
-    load("toy").run(numbers=(1, 2), out="mine")
+    run("toy", numbers=(1,), out="mine")
+    run("toy", numbers=(1, 2), out="mine")
     assert toy.calls() == [1, 2]
-    load("toy").run(numbers=(1, 2), out="mine", fresh=True)
+    run("toy", numbers=(1, 2), out="mine", fresh=True)
     assert toy.calls() == [1, 2] and os.path.exists("mine/report.html")
 
 
@@ -54,7 +55,7 @@ def test_with_a_folder_it_goes_on_from_there(toy):
 def test_a_misspelt_option_is_named_with_a_suggestion(name, changed, suggestion):
     """A TypeError of the dataclass, or an option that is silently ignored."""
     with pytest.raises(InvalidInput, match=f"Did you mean '{suggestion}'"):
-        load(name).run(**changed)
+        run(name, **changed)
 
 
 def test_a_misspelt_experiment_is_named_with_a_suggestion():
@@ -67,7 +68,7 @@ def test_a_misspelt_experiment_is_named_with_a_suggestion():
 def test_options_are_checked_where_they_are_made(changed):
     """Options that only the command line checks."""
     with pytest.raises(InvalidInput):
-        load("toy").run(**changed)
+        run("toy", **changed)
 
 
 @pytest.mark.parametrize("name", names())

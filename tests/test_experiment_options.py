@@ -8,9 +8,9 @@ from time import perf_counter
 import pytest
 import toybox  # noqa: F401  # puts the toy into the catalog
 
-from experiments import work
-from experiments.experiment import load, names
-from experiments.options import declared
+from experiments.lab import work
+from experiments.lab.experiment import load, names
+from experiments.lab.options import declared
 from scratch.errors import InvalidInput
 
 NAN, INF = math.nan, math.inf

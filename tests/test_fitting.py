@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import agreement, data
-from experiments.randomness import generator, noise
+from experiments import data
+from experiments.compare import agreement
 from scratch import SGD, Batch, CrossEntropy, Dense, InvalidInput, Job, Network, ReLU, SquaredError, training
 from scratch.fitting import epochs, fit, predict, split
 from scratch.initializers import he
@@ -22,6 +22,7 @@ from scratch.network import merge
 from scratch.normalization import BatchNorm
 from scratch.optimizers import Adam, ClipNorm
 from scratch.penalties import L2, MaxNorm
+from scratch.randomness import generator, noise
 from scratch.schedules import ReduceOnPlateau, StepDecay
 from torchref import training as theirs
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from toybox import TESTS, listing
 
-from experiments import folder as disk
-from experiments import report, statements, store
-from experiments.experiment import load
-from experiments.run import main
+from experiments import report, statements
+from experiments.lab import folder as disk
+from experiments.lab import store
+from experiments.run import main, run
 from scratch.errors import InvalidInput
 
 OUT = Path("out")
@@ -66,7 +66,7 @@ def drawn():
     """The toy before and after its options changed (tables and figures come and go): results, what is drawn of them, all bytes."""
     found = []
     for numbers in ((1, 2), (1, 3, 5)):
-        result = load("toy").run(numbers=numbers)
+        result = run("toy", numbers=numbers)
         texts = {name: table.to_csv(index=False) for name, table in result.tables.items()}
         found.append((result, report.rendered(report.described(result), report.parsed(texts))))
     return found
@@ -351,7 +351,7 @@ def test_an_empty_name_is_the_folder_one_is_in(toy):
     """``out=""`` that writes elsewhere than it looked."""
     Path("README.md").write_text("mine")
     with pytest.raises(InvalidInput, match="README"):
-        load("toy").run(out="")
+        run("toy", out="")
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "a\0b"])
@@ -359,7 +359,7 @@ def test_a_name_that_can_be_no_folder(toy, name):
     """A traceback of mkdir."""
     Path("file").write_text("mine")
     with pytest.raises(InvalidInput, match="cannot be written"):
-        load("toy").run(out=name)
+        run("toy", out=name)
     assert toy.calls() == []
 
 
@@ -375,7 +375,7 @@ def test_a_folder_that_cannot_be_written(toy, monkeypatch, capsys):
     assert toy.calls() == []
 
 
-HOLD = "import sys, time\nfrom experiments.folder import reserved\nfrom pathlib import Path\n"
+HOLD = "import sys, time\nfrom experiments.lab.folder import reserved\nfrom pathlib import Path\n"
 HOLD += "with reserved(Path('out'), 'toy'): print('held', flush=True); time.sleep(60)"
 
 

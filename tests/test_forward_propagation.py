@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import store
 from experiments.catalog.forward_propagation import by_hand, one_product, shared, transpose
-from experiments.claims import judge
-from experiments.experiment import load
-from experiments.sweep import Failure, assemble
+from experiments.lab import store
+from experiments.lab.executors import Failure
+from experiments.lab.experiment import load
+from experiments.lab.judge import judge
+from experiments.lab.sweep import assemble
+from experiments.run import run
 from scratch.errors import InvalidInput
 from scratch.training import snapshot
 
@@ -37,7 +39,7 @@ U = 2.0**-53
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("forward")
-    return EXPERIMENT.run(out=str(folder), **SMALL), folder
+    return run(EXPERIMENT, out=str(folder), **SMALL), folder
 
 
 @pytest.fixture
@@ -243,7 +245,7 @@ def test_a_part_that_fails_is_rows_of_failures(small, part):
 
 def test_float32_holds_too():
     """Bounds that are float64's whatever the type."""
-    result = EXPERIMENT.run(**SMALL | {"dtype": "float32", "squares": (2,), "draws": 100})
+    result = run(EXPERIMENT, **SMALL | {"dtype": "float32", "squares": (2,), "draws": 100})
     assert result.holds and result.tables["failures"].empty
 
 
@@ -251,7 +253,7 @@ def test_float32_holds_too():
 def test_the_default_run_gives_the_committed_tables(tmp_path):
     """Committed numbers of other code, other options or another machine's luck; differences are rounding itself."""
     committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
-    result = EXPERIMENT.run(out=str(tmp_path), jobs=2)
+    result = run(EXPERIMENT, out=str(tmp_path), jobs=2)
     assert result.holds
     rounding = {
         "agreement": ["part", "condition", "step", "quantity"], "claims": ["claim", "verdict"],

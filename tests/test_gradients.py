@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from scipy import special
 
-from experiments.randomness import generator
 from scratch import (
     BatchNorm,
     BinaryCrossEntropy,
@@ -25,6 +24,7 @@ from scratch import (
     Softmax,
 )
 from scratch import training as ours
+from scratch.randomness import generator
 
 H = 1e-30
 ROUNDING = 1e-12  # some hundred operations of 1.1e-16 each, relative to the largest entry

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import store
 from experiments.catalog.gradients import witnesses
-from experiments.claims import judge
-from experiments.experiment import load
+from experiments.lab import store
+from experiments.lab.experiment import load
+from experiments.lab.judge import judge
+from experiments.run import run
 from scratch import InvalidInput, Tanh
 
 EXPERIMENT = load("gradients")
@@ -19,7 +20,7 @@ PAIRS += ("autodiff – complex step", "autodiff – torch", "complex step – t
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    return EXPERIMENT.run(out=str(tmp_path_factory.mktemp("gradients")), trials=2, largest=4)
+    return run(EXPERIMENT, out=str(tmp_path_factory.mktemp("gradients")), trials=2, largest=4)
 
 
 def test_everything_holds(result):
@@ -58,7 +59,7 @@ def test_the_culprit_is_named(guilty):
 def test_a_wrong_derivative_breaks_the_claims(monkeypatch):
     """A claim about gradients that holds whatever the gradients are."""
     monkeypatch.setattr(Tanh, "backward", lambda self, p, a, da, into, out=None: da * (1 - a))
-    found = EXPERIMENT.run(trials=2, families=("activations",))
+    found = run(EXPERIMENT, trials=2, families=("activations",))
     matrix = found.tables["matrix"].set_index("piece")
     assert matrix.culprit["Tanh()"] == "by hand" and (matrix.culprit.drop("Tanh()") == "").all()
     assert not found.holds
@@ -87,7 +88,7 @@ def test_bad_options(bad):
 def test_the_default_run_gives_the_committed_tables(tmp_path):
     """Committed numbers of other code or other options."""
     committed = store.ROOT / "results" / "gradients" / "tables"
-    assert EXPERIMENT.run(out=str(tmp_path), jobs=2).holds
+    assert run(EXPERIMENT, out=str(tmp_path), jobs=2).holds
     for name in ("claims", "matrix", "kinks"):
         theirs, ours = (pd.read_csv(folder / f"{name}.csv") for folder in (committed, tmp_path / "tables"))
         exact = [column for column in theirs if theirs[column].dtype == object]  # the rest is rounding itself

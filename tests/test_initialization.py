@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from experiments import store
 from experiments.catalog.initialization import (
     QUICK,
     Options,
@@ -23,10 +22,13 @@ from experiments.catalog.initialization import (
     spectra,
     symmetry,
 )
-from experiments.claims import judge
-from experiments.experiment import load
+from experiments.lab import store
+from experiments.lab.executors import Failure
+from experiments.lab.experiment import load
+from experiments.lab.judge import judge
 from experiments.lab.page import Cells
-from experiments.sweep import Failure, assemble
+from experiments.lab.sweep import assemble
+from experiments.run import run as run_experiment
 from scratch import activations
 from scratch.errors import InvalidInput
 
@@ -62,7 +64,7 @@ CONTROL = {"measured": "measured", "predicted": "predicted", "standard_error": "
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("initialization")
-    return EXPERIMENT.run(out=str(folder), **TINY), folder
+    return run_experiment(EXPERIMENT, out=str(folder), **TINY), folder
 
 
 @pytest.fixture
@@ -483,10 +485,10 @@ def test_cells_are_as_many_as_were_asked_for():
 @pytest.mark.slow
 def test_the_default_run_gives_the_committed_tables(tmp_path):
     """Committed numbers of other code, other options or another machine's luck."""
-    from experiments.sweep import default_jobs
+    from experiments.lab.executors import default_jobs
 
     committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
-    result = EXPERIMENT.run(out=str(tmp_path), jobs=default_jobs())
+    result = run_experiment(EXPERIMENT, out=str(tmp_path), jobs=default_jobs())
     assert result.holds
     names = sorted(path.name for path in committed.glob("*.csv"))
     assert set(names) <= {path.name for path in (tmp_path / "tables").glob("*.csv")}

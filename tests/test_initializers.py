@@ -11,8 +11,8 @@ import torch
 from scipy import stats
 
 from experiments import theory
-from experiments.randomness import generator
 from scratch import Dense, InvalidInput, Network, Tanh, initializers
+from scratch.randomness import generator
 from torchref import initializers as twins
 
 SHAPE = (150, 400)  # (n_out, n_in): far from square, so that the two fans cannot be confused

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch.func import vmap
 
-from experiments.randomness import generator
 from scratch import Batch, Dense, InvalidInput, Job, LogSoftmax, autodiff, training
 from scratch.gradcheck import U
 from scratch.losses import (
@@ -26,6 +25,7 @@ from scratch.losses import (
     SquaredError,
     indicator,
 )
+from scratch.randomness import generator
 from torchref import training as by_torchref
 from torchref.losses import twin
 

@@ -11,13 +11,14 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import expit
 
-from experiments import store
 from experiments.catalog.losses import breaking, digits, laws, random_starts, training
 from experiments.catalog.losses.definitions import cross_exact
 from experiments.catalog.losses.shared import Literal, binary_exact
-from experiments.claims import judge
 from experiments.data import load as load_data
-from experiments.experiment import load
+from experiments.lab import store
+from experiments.lab.experiment import load
+from experiments.lab.judge import judge
+from experiments.run import run
 from scratch.errors import InvalidInput
 
 EXPERIMENT = load("losses")
@@ -50,7 +51,7 @@ CONTROL = {"measured": "measured", "predicted": "predicted", "standard_error": "
 
 @pytest.fixture(scope="module")
 def result():
-    return EXPERIMENT.run(**TINY)
+    return run(EXPERIMENT, **TINY)
 
 
 @pytest.fixture(scope="module")
@@ -296,10 +297,10 @@ def test_a_cell_that_fails_loses_no_other(result, table, lost, untested):
 @pytest.mark.slow
 def test_the_default_run_gives_the_committed_tables(tmp_path):
     """Committed numbers of other code, other options or another machine's luck."""
-    from experiments.sweep import default_jobs
+    from experiments.lab.executors import default_jobs
 
     committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
-    result = EXPERIMENT.run(out=str(tmp_path), jobs=default_jobs())
+    result = run(EXPERIMENT, out=str(tmp_path), jobs=default_jobs())
     assert result.holds
     exact = {"agreement": ["part", "condition", "step", "quantity"], "claims": ["claim", "verdict"],
              "comparisons": ["claim", "backend", "condition"], "definitions": ["loss", "targets", "quantity", "backend"],

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from experiments.randomness import generator
 from scratch import Dense, InvalidInput, Network, ReLU, Tanh, initializers
 from scratch.layers import Dropout, Residual
+from scratch.lsuv import lsuv
 from scratch.normalization import BatchNorm
+from scratch.randomness import generator
 
 INSIDE = (Dense(4), Tanh(), Dropout(0.4), Dense(6, bias=False))
 NETWORKS = {
@@ -69,7 +70,7 @@ def test_lsuv_gives_every_layer_unit_variance(name, spread):
     network = NETWORKS[name]
     before = start(network, spread=spread)
     assert (abs(variances(network, before) - 1) > 0.01).all()
-    after = initializers.lsuv(network, before, X, tolerance=1e-9, iterations=60)
+    after = lsuv(network, before, X, tolerance=1e-9, iterations=60)
     # torch and NumPy sum in different order: 440 numbers, a relative error of 1e-14 or less
     np.testing.assert_allclose(variances(network, after), 1, rtol=0, atol=1e-9 + 1e-13)
     factors = []
@@ -95,10 +96,10 @@ def test_lsuv_treats_the_members_of_a_stack_alone(name, leading, own_x):
     before = start(network, leading, spread=0.3)
     scale = np.arange(1, 1 + math.prod(leading)).reshape(*leading, 1, 1) if own_x else 1
     x = X * scale
-    after = initializers.lsuv(network, before, x, tolerance=1e-4, iterations=60)
+    after = lsuv(network, before, x, tolerance=1e-4, iterations=60)
     network.check(after)
     for at in np.ndindex(leading):
-        alone = initializers.lsuv(network, member(before, at), x[at] if own_x else x, tolerance=1e-4, iterations=60)
+        alone = lsuv(network, member(before, at), x[at] if own_x else x, tolerance=1e-4, iterations=60)
         for mine, theirs in zip(alone, member(after, at), strict=True):
             assert all(np.array_equal(mine[key], theirs[key]) for key in mine)
 
@@ -106,13 +107,13 @@ def test_lsuv_treats_the_members_of_a_stack_alone(name, leading, own_x):
 def test_lsuv_leaves_alone_what_is_near_enough():
     """A tolerance that is not read; arguments that are changed; running statistics that begin before training."""
     network = NETWORKS["every kind"]
-    once = initializers.lsuv(network, start(network, spread=0.2), X, tolerance=1e-9, iterations=60)
+    once = lsuv(network, start(network, spread=0.2), X, tolerance=1e-9, iterations=60)
     shaken = tuple({k: a * (1.02 if k.endswith("W") else 1) for k, a in named.items()} for named in once)
     kept, x = tuple({k: a.copy() for k, a in named.items()} for named in shaken), X.copy()
     off = abs(variances(network, shaken) - 1)
     assert 0.01 < off.max() < 0.1
-    again = initializers.lsuv(network, shaken, x)
-    further = initializers.lsuv(network, shaken, x, tolerance=0.01)
+    again = lsuv(network, shaken, x)
+    further = lsuv(network, shaken, x, tolerance=0.01)
     for a, b, c in zip(kept, shaken, again, strict=True):
         assert all(np.array_equal(a[k], b[k]) and np.array_equal(a[k], c[k]) for k in a)
     assert np.array_equal(x, X) and abs(variances(network, further) - 1).max() < 0.01
@@ -121,7 +122,7 @@ def test_lsuv_leaves_alone_what_is_near_enough():
 def test_lsuv_keeps_float32():
     """Weights that come back in another precision than the data's."""
     network = NETWORKS["every kind"]
-    after = initializers.lsuv(network, start(network, (2,), dtype=np.float32), X.astype(np.float32), tolerance=1e-3)
+    after = lsuv(network, start(network, (2,), dtype=np.float32), X.astype(np.float32), tolerance=1e-3)
     assert {a.dtype for named in after for a in named.values()} == {np.dtype(np.float32)}
     for s in range(2):
         assert abs(variances(network, member(after, s), X.astype(np.float32)) - 1).max() < 1.1e-3
@@ -132,7 +133,7 @@ def lsuv_on(x=X, spread=0.0, leading=(), weights=None, **options):
     p = start(network, leading, spread)
     if weights is not None:
         p[2]["W"][...] = weights
-    return initializers.lsuv(network, p, x, **options)
+    return lsuv(network, p, x, **options)
 
 
 BAD_LSUV = {
@@ -165,13 +166,13 @@ def test_lsuv_counts_its_iterations():
     while abs((variance := (w @ X + p[0]["b"]).var()) - 1) >= 1e-6:
         w, needed = w / np.sqrt(variance), needed + 1
     assert needed > 2
-    found = initializers.lsuv(network, p, X, tolerance=1e-6, iterations=needed)
+    found = lsuv(network, p, X, tolerance=1e-6, iterations=needed)
     assert np.array_equal(found[0]["W"], w)
     with pytest.raises(InvalidInput, match=f"was not reached in {needed - 1} iterations"):
-        initializers.lsuv(network, p, X, tolerance=1e-6, iterations=needed - 1)
+        lsuv(network, p, X, tolerance=1e-6, iterations=needed - 1)
 
 
 def test_lsuv_needs_the_networks_parameters():
     """An error from deep inside in place of the layer's name."""
     with pytest.raises(InvalidInput, match=r"layer 0 .* expected \['W', 'b'\], got \[\]"):
-        initializers.lsuv(NETWORKS["plain"], ({},) * 5, X)
+        lsuv(NETWORKS["plain"], ({},) * 5, X)

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 import torchref.network
-from experiments.randomness import generator
 from scratch import BatchNorm, Dense, InvalidInput, LayerNorm, Network, ReLU, Residual
 from scratch.fitting import predict
+from scratch.randomness import generator
 from scratch.saving import load, save
 from torchref.saving import from_state_dict, state_dict
 

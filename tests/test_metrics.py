@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from experiments.randomness import generator
 from scratch import InvalidInput, metrics
+from scratch.randomness import generator
 
 M, CLASSES = 23, 5
 NAMES = ("precision", "recall", "f1")

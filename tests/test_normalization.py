@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.randomness import generator
-from scratch import BatchNorm, Dense, LayerNorm, Network, initializers
+from scratch import BatchNorm, Dense, LayerNorm, Network
 from scratch.gradcheck import complex_step
+from scratch.lsuv import lsuv
 from scratch.normalization import centred
+from scratch.randomness import generator
 
 NORMS = {"batch": (BatchNorm(affine=False), -1), "layer": (LayerNorm(affine=False), -2)}
 both = pytest.mark.parametrize("layer, axis", NORMS.values(), ids=NORMS)
@@ -143,5 +144,5 @@ def test_as_near_to_exact_as_pytorch(layer, axis):
 def test_lsuv_far_from_zero():
     """Its variance is that of the outputs there are: around a rounded mean it looked like 1 and was not."""
     x, network = np.array([[5e7, 5e7 + 8, 5e7 + 16]], "f4"), Network((Dense(1, bias=False),), 1)
-    (found,) = initializers.lsuv(network, ({"W": np.ones((1, 1), "f4")},), x, tolerance=0.2)
+    (found,) = lsuv(network, ({"W": np.ones((1, 1), "f4")},), x, tolerance=0.2)
     assert abs((found["W"] @ x).astype(float).var() - 1) < 0.2

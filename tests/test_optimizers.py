@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.randomness import generator
 from scratch.errors import InvalidInput
 from scratch.optimizers import (
     SGD,
@@ -26,6 +25,7 @@ from scratch.optimizers import (
     RMSProp,
     _average_square,
 )
+from scratch.randomness import generator
 from torchref import optimizers as theirs
 
 OPTIMIZERS = (

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.claims import judge
 from experiments.lab import compare, over_seeds
+from experiments.lab.judge import judge
 from experiments.lab.paged import Paged
 from scratch.errors import InvalidInput
 
@@ -60,7 +60,7 @@ def law(share, draws):
 def picture(share):
     """How many
     stones."""
-    from experiments.figures import facets
+    from experiments.lab.figures import facets
     return facets(share, x="width", panel="backend", colour="dof")
 '''
 ROOF = '''

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.func import vmap
 
-from experiments.randomness import generator
 from scratch import InvalidInput, autodiff
 from scratch.penalties import L1, L2, ElasticNet, MaxNorm, Penalty
+from scratch.randomness import generator
 from torchref import penalties as theirs
 
 PENALTIES = {"l1": L1(0.3), "l2": L2(0.7), "elastic": ElasticNet(0.3, 0.7), "nothing": L2(0.0)}

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments import store
 from experiments.catalog.precision import arithmetic, laws, layers, shared, stagnation, training
 from experiments.catalog.precision.formats import (
     BF16,
@@ -29,8 +28,10 @@ from experiments.catalog.precision.formats import (
     unheld,
 )
 from experiments.catalog.precision.orders import ORDERS
-from experiments.claims import judge
-from experiments.experiment import load
+from experiments.lab import store
+from experiments.lab.experiment import load
+from experiments.lab.judge import judge
+from experiments.run import run
 from scratch import CrossEntropy, Dense, Tanh
 from scratch.contract import Batch, Job
 from scratch.errors import InvalidInput
@@ -54,7 +55,7 @@ CONTROL = {"measured": "measured", "predicted": "predicted", "standard_error": "
 
 @pytest.fixture(scope="module")
 def result():
-    return EXPERIMENT.run(**TINY)
+    return run(EXPERIMENT, **TINY)
 
 
 @pytest.fixture(scope="module")
@@ -488,10 +489,10 @@ def test_a_part_that_fails_loses_no_other(result, lost, claims):
 @pytest.mark.slow
 def test_the_default_run_gives_the_committed_tables(tmp_path):
     """Committed numbers of other code, other options or another machine's luck."""
-    from experiments.sweep import default_jobs
+    from experiments.lab.executors import default_jobs
 
     committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
-    result = EXPERIMENT.run(out=str(tmp_path), jobs=default_jobs())
+    result = run(EXPERIMENT, out=str(tmp_path), jobs=default_jobs())
     assert result.holds
     exact = {  # what rounding itself decides is the machine's: the order in which its kernels add
         "agreement": ["part", "condition", "step", "quantity"], "claims": ["claim", "verdict"],

@@ -16,9 +16,10 @@ import pytest
 from test_sweep import RESULTS, alive, same_as, start, stored, wait_until_asleep
 from toybox import TESTS
 
-from experiments import sweep
-from experiments.experiment import Cell, load
-from experiments.run import main
+from experiments.lab import executors
+from experiments.lab.cell import Cell
+from experiments.lab.experiment import load
+from experiments.run import main, run
 from scratch.command import SIGNALS, answer
 from scratch.errors import InvalidInput
 
@@ -104,7 +105,7 @@ HOSTILE_STREAMS = {  # after a command whose status would be ``{}``: that of the
 def test_streams_that_cannot_be_written(streams):
     """BrokenPipeError, "Exception ignored in", status 120 or 1, or an error line among the output because stderr is closed."""
     expected, word = HOSTILE_STREAMS[streams]
-    done = shell(f"{sys.executable} -m scratch.autodiff {streams}")
+    done = shell(f"{sys.executable} -m scratch.tape {streams}")
     assert done.returncode == int(expected.format(0)), done.stderr
     assert word in done.stderr and done.stderr.count("\n") == bool(word), done.stderr
 
@@ -138,7 +139,7 @@ TERMINALS = {
 WORDS = {
     f"{RUN} deep_linear --help": (0, "--random-time"),
     f"{RUN} deep_linear --rates 1": (2, "--rates"),  # its message has η and ≤
-    f"{sys.executable} -m scratch.autodiff": (0, "made of"),
+    f"{sys.executable} -m scratch.tape": (0, "made of"),
     f"{sys.executable} -m experiments.report --help": (0, "folder"),
 }
 
@@ -178,7 +179,7 @@ sys.meta_path.insert(0, Interrupter())
 """
 IMPORTED = {
     "run chain_rule --quick": ("numpy", "numpy._core.multiarray", "tyro", "torch", "torch._C", "pandas"),
-    "statements": ("scratch.command", "experiments.store"),
+    "statements": ("scratch.command", "experiments.lab.store"),
     "documentation": ("torch",),
 }
 IN_C = ("numpy", "numpy._core.multiarray")  # the others run where CI runs all
@@ -243,13 +244,13 @@ def test_workers_end_with_a_parent_that_is_killed(toy):
 
 ORPHAN = """
 import os, sys, time
-from experiments import sweep
+from experiments.lab import executors
 sys.platform = "elsewhere"  # where no one tells a child that its parent has gone
-sweep.WATCH = 0.1
+executors.WATCH = 0.1
 if child := os.fork():
     time.sleep(1)
     os.kill(os.getpid(), 9)
-sweep._begin_worker(os.getppid(), [])
+executors._begin_worker(os.getppid(), [])
 print("begun", flush=True)
 time.sleep(60)
 """
@@ -270,13 +271,13 @@ def test_a_worker_watches_its_parent_where_the_system_does_not(python):
 @pytest.fixture
 def pools(monkeypatch) -> list[tuple[int, list[int]]]:
     """Workers asked for and cells of every pool, as they are made."""
-    found, pool = [], sweep._pool
+    found, pool = [], executors._pool
 
     def noted(experiment, left, jobs, running):
         found.append((jobs, [cell.settings["number"] for cell in left.values()]))
         return pool(experiment, left, jobs, running)
 
-    monkeypatch.setattr(sweep, "_pool", noted)
+    monkeypatch.setattr(executors, "_pool", noted)
     return found
 
 
@@ -294,9 +295,9 @@ def test_after_a_killed_worker_the_others_go_on_in_parallel(monkeypatch):
             running |= {6, 7}
             raise BrokenProcessPool
 
-    monkeypatch.setattr(sweep, "_pool", pool)
+    monkeypatch.setattr(executors, "_pool", pool)
     cells = {number: Cell("toy", {"number": number}) for number in range(1, 9)}
-    assert sorted(number for number, *_ in sweep._workers(load("toy"), cells, 2)) == [*range(1, 9)]
+    assert sorted(number for number, *_ in executors.workers("toy", cells, 2)) == [*range(1, 9)]
     assert found == [(2, [*range(1, 9)]), (2, [1, 2, 3, 4, 5]), (1, [6, 7])]
 
 
@@ -319,8 +320,8 @@ def test_a_cell_that_always_kills_costs_no_other_cell(toy, pools, capsys):
     toy.plan("always-kill", 3)
     assert main(["toy", "--jobs", "2", "--numbers", "1", "2", "3", "4"]) == 1
     failures = pd.read_csv(RESULTS / "tables/failures.csv")
-    assert list(failures.cell) == ["values number=3 seeds=8"] and f"{sweep.ATTEMPTS} times" in failures.reason[0]
-    assert all(jobs == 1 for jobs, cells in pools[2:]) and toy.calls().count(3) == 1 + sweep.ATTEMPTS
+    assert list(failures.cell) == ["values number=3 seeds=8"] and f"{executors.ATTEMPTS} times" in failures.reason[0]
+    assert all(jobs == 1 for jobs, cells in pools[2:]) and toy.calls().count(3) == 1 + executors.ATTEMPTS
 
 
 @pytest.mark.experiments
@@ -334,7 +335,7 @@ def test_no_more_workers_than_cells(toy, pools):
 def test_jobs_from_python_are_checked(toy, jobs):
     """loky's own ValueError, or cells that nobody computes."""
     with pytest.raises(InvalidInput, match="--jobs"):
-        load("toy").run(numbers=(1,), jobs=jobs)
+        run("toy", numbers=(1,), jobs=jobs)
     assert toy.calls() == []
 
 

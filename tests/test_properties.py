@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import scratch as s
-from experiments import agreement
-from experiments.agreement import Rounding, unit_roundoff
-from experiments.randomness import generator
-from experiments.witnesses import INPUT, WITNESSES, noise_level, observed
+from experiments.compare import agreement
+from experiments.compare.agreement import Rounding, unit_roundoff
+from experiments.compare.witnesses import INPUT, WITNESSES, noise_level, observed
 from scratch import training as ours
 from scratch.contract import Batch
 from scratch.network import merge
+from scratch.randomness import generator
 from torchref import training as theirs
 
 FEW = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.randomness import batches, generator, noise
 from scratch import Dense, Dropout, Network, Residual
 from scratch.errors import InvalidInput
+from scratch.randomness import batches, generator, noise
 
 STREAMS = [
     (0, "weights", 1),
@@ -43,7 +43,7 @@ def test_streams_do_not_depend_on_the_order_in_which_they_are_made():
 
 def test_streams_are_the_same_in_every_process(python):
     """Python's own hash of a string, which changes from process to process."""
-    code = "from experiments.randomness import generator; print(generator(3, 'weights', 7).integers(0, 2**62))"
+    code = "from scratch.randomness import generator; print(generator(3, 'weights', 7).integers(0, 2**62))"
     assert int(python("-c", code).stdout) == draws(3, "weights", 7)[0]
 
 

@@ -19,8 +19,8 @@ from conftest import SMALL
 from toybox import listing
 
 from experiments import report
-from experiments.experiment import load
-from experiments.run import main, parse
+from experiments.lab.experiment import load
+from experiments.run import main, parse, run
 from scratch.errors import InvalidInput
 
 HEADER = "| claim |"
@@ -111,7 +111,7 @@ def test_the_command_gives_these_options_again(results):
 def test_the_command_is_quoted_for_a_shell(changed):
     """A file's name with a space, which would be two arguments."""
     experiment = load("toy")
-    command = shlex.split(report.command(experiment.run(**changed)))
+    command = shlex.split(report.command(run(experiment, **changed)))
     assert command[:4] == ["python", "-m", "experiments.run", "toy"]
     assert parse(experiment, command[4:])[0] == experiment.options(**changed)
 
@@ -279,7 +279,7 @@ def test_what_lies_beside_the_tables_is_no_table(toy_results, tmp_path):
 
 def test_a_figure_is_the_same_bytes_every_time(toy_results):
     """Random identifiers or a date in the SVG."""
-    from experiments import figures
+    from experiments.lab import figures
 
     _, tables = report.read(toy_results)
     plots = load("toy").definition.figures(tables)

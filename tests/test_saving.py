@@ -24,12 +24,12 @@ import torch
 from torch import nn
 
 import torchref.network
-from experiments.randomness import generator
 from scratch import CrossEntropy, Dense, Identity, InvalidInput, LeakyReLU, Network, ReLU, Tanh, matching
 from scratch.files import check_npz
 from scratch.fitting import predict
 from scratch.layers import Dropout, Layer, Residual
 from scratch.normalization import BatchNorm, LayerNorm
+from scratch.randomness import generator
 from scratch.saving import describe, load, save
 from torchref import conventions
 from torchref.saving import from_state_dict, state_dict

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.randomness import generator
 from scratch.errors import InvalidInput
 from scratch.optimizers import SGD, Adam
+from scratch.randomness import generator
 from scratch.schedules import (
     Constant,
     Cosine,

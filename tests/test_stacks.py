@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import agreement
-from experiments.randomness import generator, noise
+from experiments.compare import agreement
 from scratch import Dense, Identity, Network, ReLU, Sigmoid, Tanh
 from scratch import training as ours
+from scratch.randomness import generator, noise
 from torchref import training as theirs
 
 BACKENDS = pytest.mark.parametrize("backend", [ours, theirs], ids=["scratch", "torchref"])

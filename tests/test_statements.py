@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from experiments import statements
-from experiments.experiment import names
+from experiments.lab.experiment import names
 from scratch import InvalidInput
 
 

@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 from toybox import TESTS, Toy, listing
 
-from experiments import store
-from experiments.experiment import Cell, load
-from experiments.lab import paged
+from experiments.lab import paged, store
+from experiments.lab.cell import Cell
+from experiments.lab.experiment import load
+from experiments.lab.store import Store
 from experiments.run import main
-from experiments.store import Store
 from scratch.errors import InvalidInput
 
 RESULTS = Path("results/toy")

@@ -11,8 +11,8 @@ from scipy.integrate import quad
 from scipy.special import erf, erfc
 
 from experiments import theory
-from experiments.randomness import generator
 from scratch import ELU, GELU, SELU, HardTanh, Identity, LeakyReLU, Mish, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from scratch.randomness import generator
 
 DRAWS = 4000
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import scratch as s
-from experiments import agreement
-from experiments.randomness import generator, noise
+from experiments.compare import agreement
 from scratch import training as ours
 from scratch.network import Network
 from scratch.optimizers import Optimizer
+from scratch.randomness import generator, noise
 from scratch.schedules import Schedule
 from torchref import training as theirs
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import data, store, theory
+from experiments import data, theory
 from experiments.catalog.vanishing_gradient import (
     exploding,
     lookalike,
@@ -19,10 +19,12 @@ from experiments.catalog.vanishing_gradient import (
     training,
     who_learns,
 )
-from experiments.claims import judge
-from experiments.experiment import load
-from experiments.lab import Lab
-from experiments.sweep import Failure, assemble
+from experiments.lab import Lab, store
+from experiments.lab.executors import Failure
+from experiments.lab.experiment import load
+from experiments.lab.judge import judge
+from experiments.lab.sweep import assemble
+from experiments.run import run
 from scratch import initializers
 from scratch.activations import Identity, ReLU, Sigmoid, Tanh
 from scratch.contract import Batch, Job
@@ -310,7 +312,7 @@ def test_extreme_options_still_give_a_report(tmp_path, changed):
         "train_steps": 3, "train_width": 6, "race_depths": (30,), "race_steps": 6, "train_seeds": 2, "race_seeds": 2, "repair_steps": 4,
         "repair_width": 6, "repair_seeds": 2,
     }  # fmt: skip
-    result = EXPERIMENT.run(out=str(tmp_path), **options | changed)
+    result = run(EXPERIMENT, out=str(tmp_path), **options | changed)
     assert (tmp_path / "report.html").exists() and result.tables["failures"].empty
     assert result.agrees
 
@@ -367,10 +369,10 @@ def test_data_is_the_same_every_time(name):
 @pytest.mark.slow
 def test_the_default_run_gives_the_committed_tables(tmp_path):
     """Committed numbers of other code, other options or another machine's luck."""
-    from experiments.sweep import default_jobs
+    from experiments.lab.executors import default_jobs
 
     committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
-    result = EXPERIMENT.run(out=str(tmp_path), jobs=default_jobs())
+    result = run(EXPERIMENT, out=str(tmp_path), jobs=default_jobs())
     assert result.holds
     for path in sorted(committed.glob("*.csv")):
         theirs, ours = pd.read_csv(path), pd.read_csv(tmp_path / "tables" / path.name)

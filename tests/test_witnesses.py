@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 import scratch as s
-from experiments import witnesses
 from experiments.catalog.gradients.pieces import FAMILIES
 from experiments.catalog.gradients.witnesses import witnesses as measure
+from experiments.compare import witnesses
+from experiments.compare.witnesses import INPUT, WITNESSES
 from experiments.lab import Lab
-from experiments.randomness import generator
-from experiments.witnesses import INPUT, WITNESSES
 from scratch import derivatives, gradcheck, normalization
 from scratch.layers import Layer
 from scratch.losses import Loss
 from scratch.penalties import Penalty
+from scratch.randomness import generator
 from torchref import layers, penalties
 
 PIECES = {piece: family for family, pieces in FAMILIES.items() for piece in pieces}
@@ -184,9 +184,9 @@ def test_a_wrong_definition_is_autodiff_alone(monkeypatch, piece, formula):
 
 RIGHT_STEP = gradcheck.complex_step
 STEPS = {
-    "divided by another step": lambda f, x, *more: RIGHT_STEP(f, x, *more) * (1 + 1e-6),
-    "so long that h² counts": lambda f, x, *more: RIGHT_STEP(f, x, 1e-3),
-    "only the real part": lambda f, x, *more: gradcheck.central_difference(lambda moved: f(moved + 0j).real, x),
+    "divided by another step": lambda f, x, **known: RIGHT_STEP(f, x, **known) * (1 + 1e-6),
+    "so long that h² counts": lambda f, x, **known: RIGHT_STEP(f, x, 1e-3, **known),
+    "only the real part": lambda f, x, **known: gradcheck.central_difference(lambda moved: f(moved + 0j).real, x),
 }
 
 

@@ -9,7 +9,7 @@ if __name__ == "__main__":
 
 
 from experiments.documentation.pages import documents
-from experiments.store import ROOT, clean, write
+from experiments.lab.store import ROOT, clean, write
 from scratch.command import answer
 
 DOCS = ROOT / "docs"

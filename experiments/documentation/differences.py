@@ -20,9 +20,9 @@ from experiments.documentation.agreements import ALIKE
 from experiments.documentation.extremes import EXTREME
 from experiments.documentation.markdown import docstring, prose
 from experiments.documentation.witness import Both, both, column, decayed, joined, number, rates, said, taken, weight
-from experiments.randomness import generator
 from scratch import initializers, metrics
 from scratch.layers import Array
+from scratch.randomness import generator
 from torchref import schedules
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.documentation.examples import children, example
 from experiments.documentation.markdown import shown
-from experiments.figures import COLOURS, STYLE
+from experiments.lab.figures import COLOURS, STYLE
 from scratch import (
     L1,
     L2,

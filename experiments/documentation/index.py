@@ -22,7 +22,7 @@ QUESTIONS = {
     "You are learning": {
         "What happens in one layer, forward and backward?": "layers",
         "Why does a sigmoid's gradient fade, and a ReLU's not?": "activations",
-        "How does the chain rule become a program? (`python -m scratch.autodiff` prints two worked examples)": "autodiff",
+        "How does the chain rule become a program? (`python -m scratch.tape` prints two worked examples)": "autodiff",
         "What do momentum, RMSProp and Adam do differently?": "optimizers",
         "Why √(2/n)?": "initializers",
     },

@@ -13,7 +13,7 @@ from typing import Any
 from experiments.documentation import differences, drawings, index
 from experiments.documentation.entries import entry, public
 from experiments.documentation.markdown import blocks, docstring
-from experiments.figures import svg
+from experiments.lab.figures import svg
 from scratch import tape
 
 GENERATED = "<!-- made by `python -m experiments.documentation` from the docstrings: change those, and run it again -->"
@@ -31,7 +31,7 @@ class Page:
 
 
 def worked_examples() -> str:
-    """What ``python -m scratch.autodiff`` prints."""
+    """What ``python -m scratch.tape`` prints."""
     with redirect_stdout(io.StringIO()) as printed:
         tape.main()
     return printed.getvalue().strip()
@@ -71,9 +71,9 @@ PAGES = {
         drawings.schedules,
         "The rate of a hundred updates, as a share of the optimizer's own. The loss that the last one sees stops falling at 30.",
     ),
-    "initializers": Page("Initializers", ("initializers",)),
+    "initializers": Page("Initializers", ("initializers", "lsuv")),
     "networks": Page(
-        "Networks and jobs", ("network", "contract", "training", "options", "errors", "arguments", "command")
+        "Networks and jobs", ("network", "contract", "randomness", "training", "options", "errors", "arguments", "command")
     ),
     "training": Page("Fitting, metrics, saving", ("fitting", "metrics", "saving", "matching", "files")),
     "autodiff": Page(

@@ -16,12 +16,12 @@ import torch
 
 from experiments.documentation.examples import children, example
 from experiments.documentation.witness import number, said, taken, weight
-from experiments.randomness import generator
 from scratch import CrossEntropy, Dropout, NegativeLogLikelihood, initializers
 from scratch.layers import Layer
 from scratch.losses import Loss
 from scratch.optimizers import Clip, Optimizer
 from scratch.penalties import MaxNorm
+from scratch.randomness import generator
 from scratch.schedules import Constant, InverseTime, ReduceOnPlateau, Schedule
 from torchref import activations, layers, losses, normalization, optimizers, penalties, schedules  # noqa: F401
 from torchref import initializers as theirs

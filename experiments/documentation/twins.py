@@ -47,7 +47,7 @@ NONE = {  # and why
     "scratch.contract.Job": "both implementations are handed the same one",
     "scratch.contract.Snapshot": "both implementations give one back",
     "scratch.errors.InvalidInput": "torchref raises it too",
-    "scratch.initializers.lsuv": "PyTorch has no original",
+    "scratch.lsuv.lsuv": "PyTorch has no original",
 }
 EITHER = "it takes what either implementation gives back"
 REST = dict.fromkeys(("fitting", "metrics", "training", "network", "saving"), EITHER) | dict.fromkeys(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import agreement, probes
-from experiments.experiment import backends
-from experiments.randomness import generator
+from experiments.compare import agreement, probes
+from experiments.compare.backends import backends
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array
 from scratch.network import Parameters
+from scratch.randomness import generator
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,9 +18,8 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/agreement.py", "experiments/data.py", "experiments/probes.py",
-            "experiments/randomness.py", "experiments/reading/*.py", "experiments/theory.py", "experiments/witnesses.py",
-            "experiments/lab/bench.py", "experiments/lab/frames.py")  # fmt: skip
+NUMERICS = ("scratch/*.py", "torchref/*.py", "experiments/compare/*.py", "experiments/data.py", "experiments/reading/*.py",
+            "experiments/theory.py", "experiments/lab/bench.py", "experiments/lab/frames.py")  # fmt: skip
 COMPUTING = ("numpy", "scipy", "torch", "scikit-learn", "pandas", "sympy")
 ACTING = "statement "  # what a statement at a module's top level is called that defines no name, or registers what it defines
 HERE = ("cells", "table", "claims", "figure")  # decorators that say what a function is for, not what it does

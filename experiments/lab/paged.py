@@ -9,9 +9,9 @@ from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from experiments.experiment import Analysis, Cell, DataOptions, Plot, require_device
-from experiments.lab.bench import Lab
+from experiments.lab.cell import Analysis, Cell, Plot
 from experiments.lab.code import fingerprint
+from experiments.lab.options import DataOptions, require_device
 from experiments.lab.page import Cells, Claims, Cost, Drawing, Missing, Page, Part, Table, Tables, Wiring, option
 from scratch.errors import InvalidInput, unknown
 
@@ -101,6 +101,8 @@ class Paged:
     def measure(self, cell: Cell) -> dict[str, pd.DataFrame]:
         """The tables of one cell, and "agreement", whatever its function looked at."""
         import pandas as pd
+
+        from experiments.lab.bench import Lab
 
         part = self._part(cell)
         told = {name: cell.settings[name] for name in part.needs if name in cell.settings}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
-from experiments.options import Checked, Range
+from experiments.lab.options import Checked, Range
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +45,8 @@ def finding(claims: pd.DataFrame) -> str:
 def values(lab: Lab, number: int, seeds: int) -> pd.DataFrame:
     import torch
 
-    from experiments.agreement import Difference
-    from experiments.randomness import generator
+    from experiments.compare.agreement import Difference
+    from scratch.randomness import generator
 
     trouble(number)
     drawn = number + generator(number, "toy").standard_normal(seeds) / 10
@@ -95,7 +95,7 @@ def of_even(even: pd.DataFrame, means: pd.DataFrame) -> Figure:
 
 
 def draw(means: pd.DataFrame, y: str) -> Figure:
-    from experiments.figures import facets
+    from experiments.lab.figures import facets
 
     return facets(means, x="number", y=y, title="toy")
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from experiments.experiment import require_device
-from experiments.options import Checked, Range
+from experiments.lab.options import Checked, Range, require_device
 
 if TYPE_CHECKING:
     import pandas as pd

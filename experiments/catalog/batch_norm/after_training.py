@@ -17,15 +17,15 @@ from matplotlib.figure import Figure
 from scipy.special import gammaln
 
 from experiments.catalog.batch_norm.shared import POPULATION, TINY, finished, trained
-from experiments.figures import panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
-from experiments.randomness import generator
+from experiments.lab.figures import panels, series
 from scratch.contract import Batch, Job
 from scratch.layers import Array
 from scratch.losses import SquaredError
 from scratch.network import Parameters
 from scratch.normalization import BatchNorm
 from scratch.optimizers import SGD
+from scratch.randomness import generator
 
 FOLLOWED = (1, 2, 3, 5, 8, 12, 20, 35, 60)  # batches after which running statistics are looked at
 

@@ -13,9 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.catalog.batch_norm.shared import TINY, beside, finished, glance
-from experiments.figures import panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
-from experiments.randomness import generator
+from experiments.lab.figures import panels, series
 from scratch import initializers
 from scratch.activations import ReLU
 from scratch.contract import Batch, Job, Snapshot
@@ -23,6 +22,7 @@ from scratch.layers import Array, Dense, Layer
 from scratch.losses import SquaredError
 from scratch.network import Parameters
 from scratch.normalization import BatchNorm
+from scratch.randomness import generator
 
 FAR = 1e3  # targets so far off that the gradient at the output is what they are, drawn independently of the network
 ROOM = 2**23  # weights that are in memory at once, as a stack

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import data, probes
+from experiments import data
 from experiments.catalog.batch_norm.shared import beside, finished, fixed, joined, order, over_pairs, single, spread
-from experiments.experiment import Backend, backends
-from experiments.figures import panels, series
+from experiments.compare import probes
+from experiments.compare.backends import Backend, backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
-from experiments.randomness import generator
+from experiments.lab.figures import panels, series
 from scratch import initializers
 from scratch.activations import ReLU
 from scratch.contract import Batch, Job
@@ -27,6 +27,7 @@ from scratch.losses import CrossEntropy, SquaredError
 from scratch.network import Network
 from scratch.normalization import BatchNorm
 from scratch.optimizers import SGD, Rates
+from scratch.randomness import generator
 
 WIDTH, DEPTH = 32, 3  # of the networks that learn the digits at many rates
 WORKS = 0.8  # share of the test digits that a learning rate which works gets right, after few steps

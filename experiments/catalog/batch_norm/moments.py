@@ -24,13 +24,13 @@ from experiments.catalog.batch_norm.shared import (
     lively,
     spread,
 )
-from experiments.figures import COLOURS, MARKERS, RING, panels
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
-from experiments.randomness import generator
+from experiments.lab.figures import COLOURS, MARKERS, RING, panels
 from scratch.contract import Job
 from scratch.layers import Array
 from scratch.losses import CrossEntropy
 from scratch.normalization import BatchNorm, LayerNorm
+from scratch.randomness import generator
 
 
 @cells(lambda options: [{"layer": layer} for layer in ("batch", "layer")], cost=Cost(0.5, 94))

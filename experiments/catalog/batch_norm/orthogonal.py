@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import data, randomness
+from experiments import data
 from experiments.catalog.batch_norm import BATCH, NORMS
 from experiments.catalog.batch_norm.shared import INPUTS, ROUNDING, beside, digits, finished, lively, normed, norms
-from experiments.figures import panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
+from experiments.lab.figures import panels, series
+from scratch import randomness
 from scratch.contract import Job
 from scratch.layers import Array
 from scratch.losses import CrossEntropy

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import data, randomness
+from experiments import data
 from experiments.catalog.batch_norm import BATCH, NORMS
 from experiments.catalog.batch_norm.shared import (
     ROUNDING,
@@ -27,13 +27,14 @@ from experiments.catalog.batch_norm.shared import (
     spread,
     trained,
 )
-from experiments.figures import COLOURS, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
-from experiments.randomness import generator
+from experiments.lab.figures import COLOURS, panels, series
+from scratch import randomness
 from scratch.contract import Batch, Job
 from scratch.layers import Array, Dense
 from scratch.losses import CrossEntropy, SquaredError
 from scratch.optimizers import SGD
+from scratch.randomness import generator
 
 NOISY = (8, 32)  # inputs and examples a batch of the unit that is fed nothing but noise
 JENSEN = 2e-3  # of E‖w‖⁴, relative; simulated in the tests

@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import data, probes
+from experiments import data
 from experiments.catalog.batch_norm import GOAL, NORMS
 from experiments.catalog.batch_norm.shared import beside, finished, joined, order, over_pairs, single, trained
-from experiments.experiment import backends
-from experiments.figures import panels
+from experiments.compare import probes
+from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
+from experiments.lab.figures import panels
 from scratch import initializers
 from scratch.activations import Sigmoid
 from scratch.contract import Job, Snapshot

@@ -12,19 +12,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import data, randomness
+from experiments import data
 from experiments.catalog.batch_norm import BATCH
-from experiments.experiment import backends
-from experiments.figures import COLOURS, MARKERS, RING, key, series
+from experiments.compare.backends import backends
 from experiments.lab import Lab, Shots
 from experiments.lab.bench import STEPS
-from experiments.randomness import generator
-from scratch import initializers
+from experiments.lab.figures import COLOURS, MARKERS, RING, key, series
+from scratch import initializers, randomness
 from scratch.activations import Tanh
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array, Dense, Layer, Shape
 from scratch.network import Network, Parameters
 from scratch.normalization import BatchNorm
+from scratch.randomness import generator
 
 INPUTS, UNITS = 64, 20  # pixels of a digit; units in the layer whose moments and gradients are looked at
 TINY = 1e-30  # an ε that is nothing beside any variance here

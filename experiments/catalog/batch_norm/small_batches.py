@@ -27,9 +27,9 @@ from experiments.catalog.batch_norm.shared import (
     scattered,
     spread,
 )
-from experiments.experiment import backends
-from experiments.figures import COLOURS, panels
+from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab.figures import COLOURS, panels
 from scratch.contract import Batch, Job
 from scratch.errors import InvalidInput
 from scratch.layers import Array

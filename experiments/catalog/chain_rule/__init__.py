@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.options import Checked, Range, require
+from experiments.lab.options import Checked, Range, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ QUICK = Options(points=50, factors=(1, 2, 5, 20, 50), draws=6)
 PAGES = ("graph", "paths", "dropped", "cost", "products", "twice")
 PRINTED = "tape"
 NEXT_STEPS = (
-    "`python -m scratch.autodiff`: the tape of both examples, node by node.",
+    "`python -m scratch.tape`: the tape of both examples, node by node.",
     "`--factors 10 100 400 --draws 3`: one pass stays one pass, while the complex steps pay for every factor again.",
     "Change a line of `notes_example_two` in `scratch/tape.py` and look at the graph: sympy differentiates what stands there.",
     "`python -m experiments.run vanishing_gradient`: what such products of many factors do to the gradient of a deep network.",

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from experiments.catalog.chain_rule.shared import BACKENDS, leaves, legend, multiplied
-from experiments.figures import panels, series
 from experiments.lab import Claim, Cost, cells, claims, compare, figure, table
+from experiments.lab.figures import panels, series
 from scratch.autodiff import Var, gradient, upstream
 from scratch.layers import Array
 

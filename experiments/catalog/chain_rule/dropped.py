@@ -13,8 +13,8 @@ import torch
 from matplotlib.figure import Figure
 
 from experiments.catalog.chain_rule.shared import GRID, Program, drawn, gradients, legend, z_of
-from experiments.figures import panels
 from experiments.lab import Claim, cells, claims, compare, figure, stacked, table
+from experiments.lab.figures import panels
 
 WHOLE, SHORT = "2y + 1", "2x²"
 

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from experiments.catalog.chain_rule.shared import AT, BACKENDS, EXAMPLES, leaves
-from experiments.figures import COLOURS, panels
 from experiments.lab import Claim, cells, claims, compare, figure, table
+from experiments.lab.figures import COLOURS, panels
 from scratch.autodiff import Var, gradient, plain
 from scratch.tape import tape as text_of
 

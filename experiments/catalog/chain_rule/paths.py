@@ -14,16 +14,16 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from experiments import agreement
-from experiments.agreement import Difference
 from experiments.catalog.chain_rule.laws import BOUNDED, bounded, distances, exactly, fifty_digits, symbolic
 from experiments.catalog.chain_rule.shared import AT, BACKENDS, GRID, Program, drawn, gradients, legend, z_of
-from experiments.figures import panels
+from experiments.compare import agreement
+from experiments.compare.agreement import Difference
 from experiments.lab import Claim, Cost, Lab, cells, claims, figure, stacked, table
-from experiments.randomness import generator
+from experiments.lab.figures import panels
 from scratch.autodiff import Var
 from scratch.gradcheck import U, complex_step
 from scratch.layers import Array
+from scratch.randomness import generator
 
 ROUNDINGS = 8  # no number of the examples' gradients comes from a longer row of operations
 BOTH, FIRST, SECOND = "both paths", "through y1", "through y2"

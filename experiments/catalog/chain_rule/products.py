@@ -19,10 +19,10 @@ import pandas as pd
 from experiments.catalog.chain_rule.laws import BOUNDED, Exact, bounded, distances, fifty_digits, largest, summed
 from experiments.catalog.chain_rule.shared import curved, gradients, multiplied
 from experiments.lab import Claim, Cost, Lab, cells, claims
-from experiments.randomness import generator
 from scratch import Dense, InnerProduct
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array
+from scratch.randomness import generator
 
 
 @cells(lambda options: [{"n": n} for n in options.factors], cost=Cost(2.5, 19, {"n": 3}))

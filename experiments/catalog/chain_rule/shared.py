@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.figures import COLOURS, MARKERS, RING
+from experiments.lab.figures import COLOURS, MARKERS, RING
 from scratch.autodiff import Var, gradient, hessian_vector
 from scratch.layers import Array
 from scratch.tape import notes_example_one, notes_example_two

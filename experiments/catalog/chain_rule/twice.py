@@ -15,9 +15,9 @@ import torch
 from experiments.catalog.chain_rule.laws import BOUNDED, bounded, distances, exactly, fifty_digits, largest, symbolic
 from experiments.catalog.chain_rule.shared import AT, BACKENDS, Program, curved, z_of
 from experiments.lab import Claim, Cost, cells, claims
-from experiments.randomness import generator
 from scratch.autodiff import hessian
 from scratch.layers import Array
+from scratch.randomness import generator
 
 POINTS = 20  # at most: a Hessian is made of one point at a time
 H, HV = "second derivatives", "H v"

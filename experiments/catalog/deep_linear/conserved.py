@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from experiments.catalog.deep_linear import laws
 from experiments.catalog.deep_linear.shared import EXAMPLES, INPUTS, SAXE, TERMS, UNIT, job, one_panel, whitened
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
-from experiments.randomness import generator
 from scratch.contract import Snapshot
 from scratch.layers import Array
+from scratch.randomness import generator
 
 RATES = (0.02, 0.01, 0.005)  # at which the drift is measured, each half of the one before
 SEEDS = 8

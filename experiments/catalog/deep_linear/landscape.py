@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from experiments.catalog.deep_linear import laws
 from experiments.catalog.deep_linear.shared import UNIT, job
-from experiments.figures import COLOURS, RING, key, panels
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab.figures import COLOURS, RING, key, panels
 from scratch.contract import Job
 from scratch.layers import Array
 

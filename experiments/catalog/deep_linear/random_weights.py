@@ -12,12 +12,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.catalog.deep_linear.shared import SAXE, job, one_panel, orthonormal, whitened
-from experiments.experiment import backends
-from experiments.figures import COLOURS
+from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
-from experiments.randomness import generator
+from experiments.lab.figures import COLOURS
 from scratch.initializers import orthogonal
 from scratch.layers import Array
+from scratch.randomness import generator
 
 LOOSE = 0.1  # η N s: times are compared in logarithms over seeds
 LEARNED = 0.01  # of the loss of a network that gives out 0: what counts as learned

@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.agreement import unit_roundoff
-from experiments.figures import facets
-from experiments.randomness import generator
+from experiments.compare.agreement import unit_roundoff
+from experiments.lab.figures import facets
 from scratch.activations import Identity
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import orthogonal
 from scratch.layers import Array, Dense, Layer
 from scratch.losses import SquaredError
 from scratch.optimizers import SGD
+from scratch.randomness import generator
 
 SAXE = "Saxe, McClelland & Ganguli 2014"
 INPUTS, HIDDEN, OUTPUTS, EXAMPLES = 5, 6, 7, 8

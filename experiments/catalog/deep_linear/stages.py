@@ -30,8 +30,8 @@ from experiments.catalog.deep_linear.shared import (
     product,
     whitened,
 )
-from experiments.figures import COLOURS, facets
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab.figures import COLOURS, facets
 from scratch.layers import Array
 
 LEVELS = (0.1, 0.5, 0.9)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from experiments.catalog.deep_linear.shared import EXAMPLES, INPUTS, balanced, job, whitened
 from experiments.lab import Cost, Lab, cells
-from experiments.randomness import generator
+from scratch.randomness import generator
 
 STEPS = 100
 

@@ -14,10 +14,10 @@ import pandas as pd
 from experiments.catalog.dropout import laws
 from experiments.catalog.dropout.shared import MASKS, ROUNDING, all_masks, chances, linear, standardised, under_all
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare
-from experiments.randomness import generator
 from scratch.contract import Snapshot
 from scratch.layers import Array
 from scratch.losses import SquaredError
+from scratch.randomness import generator
 
 SHOWN = 20  # patients whose outputs are reported one by one
 

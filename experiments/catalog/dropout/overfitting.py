@@ -27,14 +27,14 @@ from experiments.catalog.dropout.shared import (
     rising,
     titles,
 )
-from experiments.experiment import Backend, backends
+from experiments.compare.backends import Backend, backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, figure, over_seeds, stacked, table
 from experiments.lab.bench import STEPS
-from experiments.randomness import generator
 from scratch import metrics
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array
 from scratch.network import Parameters
+from scratch.randomness import generator
 
 SOURCE = "the notes; Srivastava 2014"
 RARE = 5  # examples of a batch for which a unit is kept: where it is fewer, its gradient rests on two or three numbers, may cancel,

@@ -13,11 +13,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import randomness
 from experiments.catalog.dropout import laws
 from experiments.catalog.dropout.shared import MASKS, ROUNDING, all_masks, chances, handed, linear, standardised
-from experiments.figures import COLOURS, MARKERS, RING, key, panels
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
+from scratch import randomness
 from scratch.contract import Batch, Job, Noise
 from scratch.layers import Array
 from scratch.losses import SquaredError

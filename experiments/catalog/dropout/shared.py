@@ -14,17 +14,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import data, randomness
-from experiments.figures import COLOURS, key, panels, series
+from experiments import data
 from experiments.lab import Lab, Shots, compare
-from experiments.randomness import generator
-from scratch import initializers, training
+from experiments.lab.figures import COLOURS, key, panels, series
+from scratch import initializers, randomness, training
 from scratch.activations import ReLU
 from scratch.contract import Batch, Job, Noise
 from scratch.layers import Array, Dense, Dropout, Layer
 from scratch.losses import CrossEntropy, Loss
 from scratch.network import Network, Parameters
 from scratch.optimizers import Adam
+from scratch.randomness import generator
 
 ROUNDING = 2.0**-53
 MASKS = 2**10  # of the ten measurements of a patient

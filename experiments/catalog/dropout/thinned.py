@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from scipy.special import logsumexp
 
 from experiments.catalog.dropout.shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
-from experiments.figures import COLOURS, MARKERS, RING, key, panels
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure
+from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
 from scratch.activations import Tanh
 from scratch.layers import Dense, Dropout
 from scratch.losses import NegativeLogLikelihood

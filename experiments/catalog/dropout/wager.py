@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from experiments.catalog.dropout import laws
 from experiments.catalog.dropout.shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
-from experiments.figures import key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab.figures import key, panels, series
 from scratch.contract import Batch
 from scratch.layers import Array, Dense, Dropout
 from scratch.losses import BinaryCrossEntropy

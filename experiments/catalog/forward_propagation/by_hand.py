@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.agreement import unit_roundoff
 from experiments.catalog.forward_propagation.shared import FIFTH, bounded, case, gamma, keep_worst, network
+from experiments.compare.agreement import unit_roundoff
 from experiments.lab import Claim, Cost, Lab, cells, claims
 from scratch.layers import Array, Tensors
 from scratch.network import Parameters

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from experiments.catalog.forward_propagation.shared import case, keep_worst, moved, network
-from experiments.experiment import backends
-from experiments.figures import panels
+from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, Shots, cells, claims, compare, figure, stacked
-from experiments.randomness import generator
+from experiments.lab.figures import panels
 from scratch import BatchNorm
 from scratch.contract import Job
 from scratch.layers import Array, Layer
+from scratch.randomness import generator
 
 BETWEEN: dict[str, tuple[Layer, ...]] = {"the notes' network": (), "with batch norm": (BatchNorm(),)}
 PALE = "#F7DCC8"  # orange

@@ -15,12 +15,12 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.agreement import unit_roundoff
 from experiments.catalog.forward_propagation import shared
 from experiments.catalog.forward_propagation.shared import FIFTH, bounded, factors, gamma, keep_worst
-from experiments.experiment import backends
-from experiments.figures import RING, panels, series
+from experiments.compare.agreement import unit_roundoff
+from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, figure
+from experiments.lab.figures import RING, panels, series
 from scratch.layers import Array
 
 

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from experiments.catalog.forward_propagation.shared import job
-from experiments.figures import COLOURS, panels
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
-from experiments.randomness import generator
+from experiments.lab.figures import COLOURS, panels
 from scratch import Dense
+from scratch.randomness import generator
 
 BLUE, ORANGE = COLOURS[0], COLOURS[1]
 PALE = {BLUE: "#CFE3F1", ORANGE: "#F7DCC8", "": "white"}

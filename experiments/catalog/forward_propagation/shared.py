@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.random import Generator
 
 from experiments.lab import Lab, compare, stacked
-from experiments.randomness import generator
 from scratch import Dense, InnerProduct, Sigmoid, Tanh
 from scratch.contract import Batch, Job
 from scratch.initializers import lecun, normal
 from scratch.layers import Array, Layer
 from scratch.network import Network, Parameters
+from scratch.randomness import generator
 
 SHARE = (
     5  # a fifth of a bound counts as the standard error: the limit, 4.0 to 4.9 of them, is a little inside the bound

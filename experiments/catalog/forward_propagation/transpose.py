@@ -13,11 +13,11 @@ import torch
 from matplotlib.figure import Figure
 
 from experiments.catalog.forward_propagation.shared import factors, product
-from experiments.figures import key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
-from experiments.randomness import generator
+from experiments.lab.figures import key, panels, series
 from scratch import Dense
 from scratch.layers import Array
+from scratch.randomness import generator
 
 
 def is_refused(backend: str, w: Array, x: Array) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.options import Checked, Range
+from experiments.lab.options import Checked, Range
 from scratch.errors import unknown
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ PRINTED = "matrix"
 NEXT_STEPS = (
     "`--trials 100`: more shapes. The worst ratio creeps up slowly, as the largest of more random numbers does.",
     "Write a wrong sign into any `backward`, `formula` or twin and run it again: the three pairs with the culprit turn red.",
-    "`python -m scratch.autodiff`: the chain rule on the notes' own examples, node by node.",
+    "`python -m scratch.tape`: the chain rule on the notes' own examples, node by node.",
 )
 
 

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.random import Generator
 
 import scratch as s
-from experiments.randomness import generator, noise
-from experiments.witnesses import observed
+from experiments.compare.witnesses import observed
 from scratch.contract import Batch, Job
 from scratch.layers import Array, Layer, Shape
 from scratch.losses import InnerProduct, Loss
 from scratch.network import Network
 from scratch.penalties import Penalty
+from scratch.randomness import generator, noise
 
 STACKS: tuple[Shape, ...] = ((), (2,), (3, 2))
 Drawn = Callable[[Generator, Shape], Array]  # (generator, shape) -> numbers

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from experiments.catalog.gradients.pieces import FAMILIES, asked, drawn, tried
+from experiments.compare.witnesses import INPUT, by_hand, by_torch, objective
 from experiments.lab import Claim, Cost, cells, claims, compare, table
-from experiments.randomness import generator
-from experiments.witnesses import INPUT, by_hand, by_torch, objective
 from scratch import gradcheck
 from scratch.contract import Batch, Job
 from scratch.layers import Array
 from scratch.losses import InnerProduct
+from scratch.randomness import generator
 
 
 @cells(tried, cost=Cost(1.2, 40, {"largest": 3}))

@@ -15,13 +15,13 @@ import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from experiments.agreement import LIMIT, Key, Rounding
 from experiments.catalog.gradients.pieces import drawn, tried
-from experiments.figures import panels
+from experiments.compare.agreement import LIMIT, Key, Rounding
+from experiments.compare.witnesses import WITNESSES, noise_level
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
-from experiments.randomness import generator
-from experiments.witnesses import WITNESSES, noise_level
+from experiments.lab.figures import panels
 from scratch.layers import Array
+from scratch.randomness import generator
 
 PLANTED = 1e-9  # the control: a gradient wrong by one part in a thousand million
 CONTROL = "one witness's gradient wrong by one part in 10⁹"

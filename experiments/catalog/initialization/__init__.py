@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.experiment import DataOptions
-from experiments.options import Range, require
+from experiments.lab.options import DataOptions, Range, require
 from scratch import activations
 from scratch.errors import unknown
 

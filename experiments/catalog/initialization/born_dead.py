@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from scipy.special import ndtr
 
 from experiments.catalog.initialization.shared import band, drawn, hidden, measured
-from experiments.figures import key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab.figures import key, panels, series
 from scratch import initializers
 from scratch.activations import ReLU
 from scratch.contract import Batch, Snapshot

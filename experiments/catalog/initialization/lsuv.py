@@ -23,8 +23,8 @@ from experiments.catalog.initialization.shared import (
     measured,
     plain,
 )
-from experiments.figures import COLOURS, MARKERS, key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
+from experiments.lab.figures import COLOURS, MARKERS, key, panels, series
 from scratch import activations
 from scratch.activations import Activation
 from scratch.contract import Job, Snapshot

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import probes, theory
+from experiments import theory
 from experiments.catalog.initialization.shared import UNIT, drawn, hidden, measured, moments
-from experiments.figures import key, panels, series
+from experiments.compare import probes
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab.figures import key, panels, series
 from scratch import initializers
 from scratch.activations import ReLU
 from scratch.contract import Batch, Job, Snapshot

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import probes
 from experiments.catalog.initialization import LEARNED
 from experiments.catalog.initialization.shared import (
     STUDENT,
@@ -26,9 +25,10 @@ from experiments.catalog.initialization.shared import (
     plain,
     relu_layers,
 )
+from experiments.compare import probes
 from experiments.data import load
-from experiments.figures import key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
+from experiments.lab.figures import key, panels, series
 from scratch.contract import Job, Snapshot
 from scratch.layers import Array
 from scratch.losses import CrossEntropy

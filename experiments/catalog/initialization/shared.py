@@ -11,18 +11,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from experiments.agreement import unit_roundoff
+from experiments.compare.agreement import unit_roundoff
 from experiments.data import load
-from experiments.figures import COLOURS, series
 from experiments.lab import Lab, stacked
-from experiments.randomness import batches, generator, stack
+from experiments.lab.figures import COLOURS, series
 from scratch import initializers
 from scratch.activations import ReLU
 from scratch.contract import Batch, Job
 from scratch.initializers import Scheme, zeros
 from scratch.layers import Array, Dense, Layer
 from scratch.losses import InnerProduct
+from scratch.lsuv import lsuv
 from scratch.network import Network, Parameters
+from scratch.randomness import batches, generator, stack
 
 UNIT = unit_roundoff(np.dtype(np.float64))
 STUDENT = "Student's t over seeds."
@@ -67,7 +68,7 @@ def lsuv_and_he(network: Network, seeds: int, x: Array) -> Parameters:
     """A stack (2, seeds): orthogonal weights rescaled by LSUV, and He's."""
     parameters = stack(network, [initializers.orthogonal, initializers.he], seeds, "float64")
     first = tuple({name: array[0] for name, array in named.items()} for named in parameters)
-    for named, settled in zip(first, initializers.lsuv(network, first, x, tolerance=TOLERANCE), strict=True):
+    for named, settled in zip(first, lsuv(network, first, x, tolerance=TOLERANCE), strict=True):
         for name, array in named.items():
             array[...] = settled[name]
     return parameters

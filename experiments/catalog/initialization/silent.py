@@ -13,7 +13,6 @@ import pandas as pd
 
 from experiments.catalog.initialization.shared import UNIT, first_digits, hidden, measured
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked, table
-from experiments.randomness import generator
 from scratch import initializers
 from scratch.activations import ReLU, Tanh
 from scratch.contract import Job, Snapshot
@@ -21,6 +20,7 @@ from scratch.layers import Array, Dense, Layer
 from scratch.losses import CrossEntropy
 from scratch.network import Network
 from scratch.optimizers import SGD
+from scratch.randomness import generator
 
 NARROW = (2, 10)  # width and hidden layers of the ReLU networks of which many are born dead
 EXAMPLES, RATE = 80, 0.1

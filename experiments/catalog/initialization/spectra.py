@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from scipy.special import psi
 
 from experiments.catalog.initialization.shared import STUDENT, UNIT, band, drawn, measured, moments, plain
-from experiments.figures import key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab.figures import key, panels, series
 from scratch import initializers
 from scratch.activations import Identity, Tanh
 from scratch.contract import Batch, Snapshot

@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 
 from experiments.catalog.initialization.shared import UNIT, first_digits, measured, passing
 from experiments.data import load
-from experiments.figures import COLOURS, MARKERS, key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
-from experiments.randomness import generator
+from experiments.lab.figures import COLOURS, MARKERS, key, panels, series
 from scratch import initializers
 from scratch.activations import Tanh
 from scratch.contract import Job, Snapshot
@@ -26,6 +25,7 @@ from scratch.layers import Array, Dense
 from scratch.losses import CrossEntropy
 from scratch.network import Network, Parameters
 from scratch.optimizers import SGD
+from scratch.randomness import generator
 
 CONSTANT = 0.1  # every weight of the symmetric start
 EXAMPLES, RATE = 100, 0.2

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.options import Checked, Range
+from experiments.lab.options import Checked, Range
 
 if TYPE_CHECKING:
     import pandas as pd

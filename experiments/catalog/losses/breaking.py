@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 
 import scratch as s
 from experiments.catalog.losses.shared import CASES, PRECISIONS, UNIT, alone, binary_exact, both_forms, logits, off
-from experiments.figures import COLOURS, RING, key, panels
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
+from experiments.lab.figures import COLOURS, RING, key, panels
 
 GRID = np.geomspace(0.1, 1e4, 121)  # sizes of logits
 BREAKS: dict[str, Callable[[Any, Any], Any]] = {

@@ -27,9 +27,9 @@ from experiments.catalog.losses.shared import (
     spread,
 )
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked
-from experiments.randomness import generator
 from scratch.layers import Array
 from scratch.losses import Loss, indicator
+from scratch.randomness import generator
 
 STEP = 2.0**-16  # of difference quotients
 LOSSES: dict[str, Loss] = {"binary cross-entropy": s.BinaryCrossEntropy(), "cross-entropy": s.CrossEntropy()}

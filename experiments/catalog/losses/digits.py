@@ -13,7 +13,7 @@ import pandas as pd
 
 from experiments.catalog.losses.shared import CASES, PRECISIONS, binary_exact, both_forms, logits, off
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare
-from experiments.randomness import generator
+from scratch.randomness import generator
 
 LOST = {"float64": (20.0, 30.0), "float32": (10.0, 12.5)}  # logits at which many digits are lost, but not all
 

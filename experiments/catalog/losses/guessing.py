@@ -15,9 +15,9 @@ import scratch as s
 from experiments.catalog.losses.shared import EXAMPLES, ROUNDING, UNIT, alone, farthest, probabilities, spread
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked
-from experiments.randomness import generator
 from scratch.contract import Batch, Job
 from scratch.layers import Array
+from scratch.randomness import generator
 
 
 def class_shares(data: str) -> Array:

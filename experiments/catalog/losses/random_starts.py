@@ -17,12 +17,12 @@ import scratch as s
 from experiments.catalog.losses import laws
 from experiments.catalog.losses.shared import BINARY, OTHER, decades
 from experiments.data import load
-from experiments.figures import facets
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
-from experiments.randomness import generator
+from experiments.lab.figures import facets
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array
 from scratch.network import Parameters
+from scratch.randomness import generator
 
 
 @cells(lambda options: [{"scale": scale} for scale in options.scales], cost=Cost(0.1, 40))

@@ -17,15 +17,15 @@ from matplotlib.figure import Figure
 import scratch as s
 from experiments.catalog.losses.shared import BINARY, NOTES, Literal
 from experiments.data import load
-from experiments.figures import COLOURS, key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, looks, over_seeds, table
-from experiments.randomness import batches, stack
+from experiments.lab.figures import COLOURS, key, panels, series
 from scratch import metrics
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import lecun
 from scratch.layers import Array, Layer
 from scratch.losses import Loss, indicator
 from scratch.network import Network, Parameters
+from scratch.randomness import batches, stack
 
 BATCH, HIDDEN = 60, 16
 RATE = 0.1

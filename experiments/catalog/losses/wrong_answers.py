@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 import scratch as s
 from experiments.catalog.losses import laws
 from experiments.catalog.losses.shared import BINARY, OTHER, UNIT, decades, farthest
-from experiments.figures import key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab.figures import key, panels, series
 from scratch.contract import Batch, Job
 from scratch.network import Parameters
 

@@ -24,11 +24,11 @@ from experiments.catalog.precision.formats import (
     stochastic,
     unheld,
 )
-from experiments.randomness import generator
 from scratch.layers import Array, Dense, Layer, Shape, Tensors
 from scratch.losses import CrossEntropy, indicator
 from scratch.network import Parameters
 from scratch.optimizers import SGD, Memory, Rate
+from scratch.randomness import generator
 
 # --- scratch: layers whose numbers are rounded ------------------------------------------------------------------------------
 

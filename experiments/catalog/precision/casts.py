@@ -14,8 +14,8 @@ import torch
 from experiments.catalog.precision import native
 from experiments.catalog.precision.formats import SHORT, Format, defined, rounded, spacing
 from experiments.lab import Claim, Cost, cells, claims, compare
-from experiments.randomness import generator
 from scratch.layers import Array
+from scratch.randomness import generator
 
 
 @cells(cost=Cost(0.35, 35))

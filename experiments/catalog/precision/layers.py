@@ -27,8 +27,8 @@ from experiments.catalog.precision.shared import (
     signals,
     study,
 )
-from experiments.figures import COLOURS, facets, key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab.figures import COLOURS, facets, key, panels, series
 from scratch.layers import Array
 from scratch.softmax import Softmax
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.catalog.precision.shared import LONG, Signals, averages, relative, signals, study
-from experiments.experiment import backends
+from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, cells, claims, compare, stacked, table
 from scratch.contract import Job, Snapshot
 

@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 
 import scratch as s
-from experiments import probes
 from experiments.catalog.precision import arithmetic, native
 from experiments.catalog.precision.formats import BF16, FLOAT32, FLOAT64, FORMATS, Format, jittered, rounded
+from experiments.compare import probes
+from experiments.compare.backends import backends
 from experiments.data import load
-from experiments.experiment import backends
 from experiments.lab import Lab, Shots, stacked
-from experiments.randomness import generator, stack
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import lecun, small_normal
 from scratch.layers import Array, Layer
 from scratch.losses import CrossEntropy
 from scratch.network import Network, Parameters
+from scratch.randomness import generator, stack
 
 EXAMPLES = 40  # more than classes, fewer than units
 CLASSES = 10

@@ -18,10 +18,10 @@ from torch import Tensor
 from experiments.catalog.precision import laws
 from experiments.catalog.precision.formats import BF16, rounded, stochastic
 from experiments.catalog.precision.shared import GREY, operands
-from experiments.figures import facets
 from experiments.lab import Claim, Cost, cells, claims, compare, figure, stacked
-from experiments.randomness import generator
+from experiments.lab.figures import facets
 from scratch.layers import Array
+from scratch.randomness import generator
 
 CURVE = 16  # points at which a growing sum is looked at
 MODES = {"nearest": "bf16, to nearest", "stochastic": "bf16, at random"}

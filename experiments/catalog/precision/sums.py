@@ -17,8 +17,8 @@ from experiments.catalog.precision import laws
 from experiments.catalog.precision.formats import BF16, FLOAT32, FORMATS, Format, rounded
 from experiments.catalog.precision.orders import ORDERS
 from experiments.catalog.precision.shared import GREY, operands, roots
-from experiments.figures import key, panels, series
 from experiments.lab import Claim, Cost, cells, claims, compare, figure, stacked
+from experiments.lab.figures import key, panels, series
 from scratch.layers import Array
 
 LONGEST = 10_000  # terms of a sum in a short format: every step is a step of Python's

@@ -14,18 +14,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import scratch as s
-from experiments import probes
 from experiments.catalog.precision import arithmetic, native
 from experiments.catalog.precision.formats import BF16, FLOAT32, FORMATS, Format, defined, rounded, spacing
 from experiments.catalog.precision.shared import averages, seen
+from experiments.compare import probes
+from experiments.compare.backends import backends
 from experiments.data import load
-from experiments.experiment import backends
-from experiments.figures import key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, looks, over_seeds, stacked, table
-from experiments.randomness import batches, stack
+from experiments.lab.figures import key, panels, series
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import lecun
 from scratch.network import Network, Parameters
+from scratch.randomness import batches, stack
 
 HIDDEN, BATCH = 32, 60
 LOOKS = 8  # how often a training run is looked at, if it is long enough

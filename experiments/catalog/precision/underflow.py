@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import probes
 from experiments.catalog.precision.arithmetic import Scaled
 from experiments.catalog.precision.formats import FLOAT64, FORMATS, Format
 from experiments.catalog.precision.shared import averages, both, model, nets, relative, seen, signals
-from experiments.figures import facets
+from experiments.compare import probes
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab.figures import facets
 from scratch.layers import Array
 
 SMALL = 0.3  # of LeCun's weights: every layer divides the gradient by about three, and tanh is all but linear

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from experiments.experiment import DataOptions
-from experiments.options import Range
+from experiments.lab.options import DataOptions, Range
 from scratch import activations, initializers
 from scratch.errors import unknown
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from experiments import theory
 from experiments.catalog.vanishing_gradient.shared import exact_job, hidden, moments
-from experiments.figures import facets
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab.figures import facets
 from scratch import activations, initializers
 from scratch.contract import Snapshot
 from scratch.layers import Array

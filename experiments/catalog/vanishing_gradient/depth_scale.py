@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from experiments import probes, theory
+from experiments import theory
 from experiments.catalog.vanishing_gradient.shared import (
     FINITE_WIDTH,
     MEAN_FIELD,
@@ -19,13 +19,14 @@ from experiments.catalog.vanishing_gradient.shared import (
     hidden,
     moments,
 )
+from experiments.compare import probes
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, table
-from experiments.randomness import generator, stack
 from scratch import activations
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array
 from scratch.losses import InnerProduct
 from scratch.network import Network
+from scratch.randomness import generator, stack
 
 DEPTH, SIGMA_B2 = 20, 0.05  # layers; variance of the biases, as in Schoenholz 2017
 

@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import probes
-from experiments.agreement import unit_roundoff
 from experiments.catalog.vanishing_gradient.shared import (
     EXAMPLES,
     FINITE_WIDTH,
@@ -26,17 +24,19 @@ from experiments.catalog.vanishing_gradient.shared import (
     hidden,
     moments,
 )
+from experiments.compare import probes
+from experiments.compare.agreement import unit_roundoff
+from experiments.compare.backends import backends
 from experiments.data import load
-from experiments.experiment import backends
-from experiments.figures import facets, key, panels, runs
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
-from experiments.randomness import generator, stack
+from experiments.lab.figures import facets, key, panels, runs
 from scratch import activations
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array, Dense
 from scratch.losses import InnerProduct
 from scratch.network import Network
 from scratch.optimizers import ClipNorm
+from scratch.randomness import generator, stack
 
 FACTORS = (2.0, 4.0)  # times He's variance, before training
 HIDDEN = 10  # layers of the ReLU networks whose training explodes

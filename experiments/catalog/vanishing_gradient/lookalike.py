@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 
 from experiments.catalog.vanishing_gradient.repair_laws import correlations
 from experiments.catalog.vanishing_gradient.shared import FINITE_WIDTH, hidden, moments
-from experiments.figures import COLOURS, key, panels, series
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
-from experiments.randomness import generator, stack
+from experiments.lab.figures import COLOURS, key, panels, series
 from scratch import activations, initializers
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array
 from scratch.losses import InnerProduct
 from scratch.network import Network
+from scratch.randomness import generator, stack
 
 STARTS = (-0.9, 0.0, 0.9)  # correlations of the inputs that are followed through ReLU layers
 LAYERS = 20

@@ -13,10 +13,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments import theory
-from experiments.agreement import unit_roundoff
 from experiments.catalog.vanishing_gradient.shared import EXACT, exact_job, growth, hidden, moments
-from experiments.figures import panels, series
+from experiments.compare.agreement import unit_roundoff
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab.figures import panels, series
 from scratch import activations, initializers
 from scratch.contract import Job, Snapshot
 from scratch.layers import Array, Dense

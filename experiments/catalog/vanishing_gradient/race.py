@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import probes
-from experiments.agreement import unit_roundoff
 from experiments.catalog.vanishing_gradient.shared import (
     PLATEAU,
     classifiers,
@@ -22,14 +20,16 @@ from experiments.catalog.vanishing_gradient.shared import (
     hidden,
     moments,
 )
-from experiments.figures import key, panels, runs
+from experiments.compare import probes
+from experiments.compare.agreement import unit_roundoff
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
-from experiments.randomness import generator, stack
+from experiments.lab.figures import key, panels, runs
 from scratch import activations, initializers
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array, Dense
 from scratch.losses import InnerProduct
 from scratch.network import Network
+from scratch.randomness import generator, stack
 
 DEPTHS = (2, 10, 30)  # at which gradients are compared before training
 SHALLOW = 5  # layers; below, the two schemes hardly differ

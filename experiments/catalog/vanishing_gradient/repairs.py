@@ -11,18 +11,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import probes, theory
+from experiments import theory
 from experiments.catalog.vanishing_gradient import repair_laws
 from experiments.catalog.vanishing_gradient.shared import EXAMPLES, FINITE_WIDTH, hidden
-from experiments.figures import key, panels, series
+from experiments.compare import probes
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
-from experiments.randomness import generator, stack
+from experiments.lab.figures import key, panels, series
 from scratch import activations, initializers
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array, Dense, Layer, Residual
 from scratch.losses import InnerProduct
 from scratch.network import Network, Parameters
 from scratch.normalization import BatchNorm
+from scratch.randomness import generator, stack
 
 TINY = 1e-30  # an ε of batch norm that is nothing beside any variance here
 LN_100 = 2 * np.log(10)  # from the natural logarithm of a square to the power of ten

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import probes
+from experiments.compare import probes
 from experiments.data import load
 from experiments.lab import Lab, looks
-from experiments.randomness import batches, generator, stack
 from scratch import activations
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import Scheme
@@ -19,6 +18,7 @@ from scratch.layers import Array, Dense, Layer
 from scratch.losses import CrossEntropy, InnerProduct
 from scratch.network import Network, Parameters
 from scratch.optimizers import SGD
+from scratch.randomness import batches, generator, stack
 
 EXAMPLES = 16  # of the training set, on which the networks of the depth study are looked at
 FINITE_WIDTH = 2.5  # a mean-field law is of infinite width; log sizes may be off by about this times depth/width:

@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.catalog.vanishing_gradient.shared import classifiers
-from experiments.figures import COLOURS, MARKERS, panels
 from experiments.lab import Cost, Lab, cells, figure
+from experiments.lab.figures import COLOURS, MARKERS, panels
 from scratch import initializers
 
 DRIFTING = " xavier and he, depth 10"

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.catalog.vanishing_gradient.shared import classifiers, followed, guessing
-from experiments.figures import heatmap, panels
 from experiments.lab import Cost, Lab, cells, figure, table
+from experiments.lab.figures import heatmap, panels
 from scratch import initializers
 
 SAME = {

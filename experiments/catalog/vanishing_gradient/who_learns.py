@@ -16,8 +16,8 @@ from experiments.catalog.vanishing_gradient import repair_laws
 from experiments.catalog.vanishing_gradient.repairs import LN_100, NAMES, body, damped, of_init
 from experiments.catalog.vanishing_gradient.shared import BATCH, PLATEAU, classifying, followed, guessing
 from experiments.data import load
-from experiments.figures import COLOURS, MARKERS, RING, key, panels
 from experiments.lab import Claim, Cost, Lab, cells, claims, figure, over_seeds, table
+from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
 from scratch import activations, initializers
 from scratch.layers import Dense
 from scratch.normalization import BatchNorm

@@ -13,17 +13,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import probes, theory
+from experiments import theory
 from experiments.catalog.vanishing_gradient.shared import FINITE_WIDTH, first_examples, hidden
+from experiments.compare import probes
 from experiments.data import load
-from experiments.figures import facets
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
-from experiments.randomness import stack
+from experiments.lab.figures import facets
 from scratch import activations, initializers
 from scratch.contract import Job
 from scratch.layers import Dense
 from scratch.losses import CrossEntropy
 from scratch.network import Network
+from scratch.randomness import stack
 
 TO_LOG = 2 * np.log(10)  # from a power of ten to the natural logarithm of the square
 KEY = ["depth", "activation", "init", "backend", "quantity"]

@@ -16,10 +16,10 @@ from experiments.data import parts
 from scratch.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from experiments.experiment import Cell, Tables
+    from experiments.lab.cell import Cell, Tables
 
 TEMPORARY = re.compile(r"\..+\.\d+\.unfinished")  # write's, which only a kill leaves behind
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Store:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import numpy as np
+from tyro.conf import arg
 
 from scratch.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from experiments.data import Dataset
 
 KINDS = {int: "whole number", float: "number", str: "word", bool: "True or False"}
 LONGEST = 60  # characters of a wrong value that a message shows
@@ -105,3 +111,37 @@ def shown(value: object) -> str:
         return f"a number of about {round(value.bit_length() * 0.30103)} digits"
     text = " ".join(str(value).split())
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
+
+@dataclass(frozen=True)
+class DataOptions(Checked):
+    """The options of an experiment on a data set of the user's choice: its own options inherit them."""
+
+    data: Annotated[
+        str,
+        arg(help="digits, breast_cancer, wine, iris, or a file of your own: FILE.csv .tsv .txt (also .gz) .npz .npy"),
+    ] = "digits"
+    label: Annotated[
+        str, arg(help="the column of your file that holds the labels, by name or by number from 1 (default: the last)")
+    ] = ""
+
+    @property
+    def source(self) -> str:
+        """What the settings of a cell hold, and ``data.load`` takes."""
+        from experiments.data import with_label
+
+        return with_label(self.data, self.label)
+
+    def dataset(self) -> Dataset:
+        """Raises InvalidInput, before any work, for whatever is wrong with it."""
+        from experiments.data import load
+
+        return load(self.source, getattr(self, "dtype", "float64"))
+
+
+def require_device(device: str, dtype: str) -> None:
+    """Raises InvalidInput unless PyTorch can compute there in ``dtype``."""
+    if device != "cpu":  # which is always there; PyTorch takes two seconds to import
+        from torchref.conventions import device_of
+
+        device_of(device, np.dtype(dtype))

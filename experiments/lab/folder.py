@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from experiments.store import clean, parsed, reason
+from experiments.lab.store import clean, parsed, reason
 from scratch.errors import InvalidInput
 
 try:

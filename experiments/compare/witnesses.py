@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from experiments.agreement import Key, least, quantities, unit_roundoff
+from experiments.compare.agreement import Key, least, quantities, unit_roundoff
 from scratch import autodiff, gradcheck, training
 from scratch.activations import Identity
 from scratch.contract import Batch, Job, Noise
@@ -130,8 +130,8 @@ def cast(job: Job, dtype: Any) -> Job:
 
 def by_complex_step(job: Job) -> Testimony:
     theta, x = job.network.flatten(job.parameters)[..., None, :], job.data.x
-    dx = gradcheck.complex_step(lambda moved: objective(job, theta, moved), x)
-    dtheta = gradcheck.complex_step(lambda moved: objective(job, moved, x), theta)
+    dx = gradcheck.complex_step(lambda moved: objective(job, theta, moved), x, analytic=True)
+    dtheta = gradcheck.complex_step(lambda moved: objective(job, moved, x), theta, analytic=True)
     value = objective(job, theta + 0j, x + 0j).real
     return _testimony(job, value, dx, dict(_parameters(job.network.views(dtheta[..., 0, :]))))
 

@@ -1,7 +1,7 @@
 """What a run will take, estimated before it begins: hours and memory that nobody has are refused while nothing is lost.
 
 Each experiment says in ``COSTS`` what the largest cell of each part takes at the default options. Another cell takes as many
-times more as its settings are larger: in proportion, squared where a setting is a width. ``python -m experiments.work NAME``
+times more as its settings are larger: in proportion, squared where a setting is a width. ``python -m experiments.lab.work NAME``
 measures these numbers again.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from experiments.command import begin
 
 if __name__ == "__main__":
-    begin("experiments.work")
+    begin("experiments.lab.work")
 
 import os
 import sys
@@ -22,9 +22,10 @@ from heapq import nlargest
 from pathlib import Path
 from typing import Any
 
-from experiments.experiment import Cell, Experiment, load
+from experiments.lab.cell import Cell
+from experiments.lab.experiment import Experiment, load
+from experiments.lab.options import declared, shown
 from experiments.lab.page import FREE, Cost
-from experiments.options import declared, shown
 from scratch.command import answer
 from scratch.errors import InvalidInput
 
@@ -127,10 +128,9 @@ def size(amount: float) -> str:
 
 def measured(experiment: Experiment) -> Iterable[tuple[str, Cost]]:
     """What the largest cell of each part takes now: processor time, and the growth of memory at its peak (Linux only)."""
-    import torch  # noqa: F401  # here, so that no cell's measurement holds an import
+    import torch  # noqa: F401  # here, and all pages below, so that no cell's measurement holds an import
 
-    import experiments.catalog.batch_norm.race  # noqa: F401
-    from experiments.sweep import measure
+    from experiments.lab.executors import measure
 
     for part, cell in defaults(experiment).items():
         reading, writing = os.pipe()

@@ -1,0 +1,1 @@
+"""Two implementations held against each other."""
