@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from scratch.arguments import require
 from scratch.errors import InvalidInput
 from scratch.layers import Array, Dense, Layer, Residual, Tensors
 from scratch.network import Network, Parameters
@@ -22,13 +23,12 @@ def lsuv(
     arrays. Raises InvalidInput for an output that does not vary, and where ``iterations`` are not enough (as where the
     biases alone vary by 1 and more).
     """
-    _require(tolerance > 0, f"lsuv(tolerance={tolerance})", "must be positive")
-    _require(iterations >= 1, f"lsuv(iterations={iterations})", "must be at least 1")
+    require(tolerance > 0, "lsuv", "tolerance", tolerance, "positive")
+    require(iterations >= 1, "lsuv", "iterations", iterations, "at least 1")
     network.check(parameters)
     leading = next((a.shape[:-2] for named in parameters for a in named.values()), ())
-    _require(
-        x.shape[:-2] in ((), leading), f"lsuv(x of shape {x.shape})", f"may be stacked as the parameters, {leading}"
-    )
+    if x.shape[:-2] not in ((), leading):
+        raise InvalidInput(f"lsuv(x of shape {x.shape}): may be stacked as the parameters, {leading}")
     new = tuple({name: a.copy() for name, a in named.items()} for named in parameters)
     remembered = network.buffers(leading, x.dtype)  # thrown away: running statistics begin with training
     for k, (layer, named) in enumerate(zip(network.layers, new, strict=True)):
@@ -58,11 +58,7 @@ def _rescale(place: str, layer: Dense, p: Tensors, x: Array, tolerance: float, i
         if not off.any():
             return
         usable = bool(((variance > 0) & (variance < math.inf)).all())
-        _require(usable, place, f"the output's variance must be positive and finite, got {variance}")
+        if not usable:
+            raise InvalidInput(f"{place}: the output's variance must be positive and finite, got {variance}")
         p["W"] /= np.where(off, np.sqrt(variance), 1)[..., None, None]
     raise InvalidInput(f"{place}: variance 1 ± {tolerance} was not reached in {iterations} iterations, got {variance}")
-
-
-def _require(holds: bool, place: str, expected: str) -> None:
-    if not holds:
-        raise InvalidInput(f"{place}: {expected}")

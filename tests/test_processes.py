@@ -18,7 +18,6 @@ from toybox import TESTS
 
 from experiments.lab import executors
 from experiments.lab.cell import Cell
-from experiments.lab.experiment import load
 from experiments.run import main, run
 from scratch.command import SIGNALS, answer
 from scratch.errors import InvalidInput

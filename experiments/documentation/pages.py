@@ -73,7 +73,8 @@ PAGES = {
     ),
     "initializers": Page("Initializers", ("initializers", "lsuv")),
     "networks": Page(
-        "Networks and jobs", ("network", "contract", "randomness", "training", "options", "errors", "arguments", "command")
+        "Networks and jobs",
+        ("network", "contract", "randomness", "training", "options", "errors", "arguments", "command"),
     ),
     "training": Page("Fitting, metrics, saving", ("fitting", "metrics", "saving", "matching", "files")),
     "autodiff": Page(
