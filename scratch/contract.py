@@ -175,10 +175,7 @@ class Job(Description):
         if self.batches is not None:
             self._check_batches(self.batches)
         for name, data in (("data", self.data), *((f"evaluate[{n!r}]", d) for n, d in self.evaluate.items())):
-            for letter, shape in (
-                ("X", data.x.shape[:-2]),
-                ("Y", data.y.shape[: -1 if data.labelled else -2]),
-            ):
+            for letter, shape in (("X", data.x.shape[:-2]), ("Y", data.y.shape[: -1 if data.labelled else -2])):
                 if not fits(shape, self.leading):
                     raise InvalidInput(f"{name}: {letter} is stacked as {shape}, the networks as {self.leading}")
         self._check_rates()

@@ -54,10 +54,7 @@ PAGES = {
         "What one number costs, and the slope that is sent back, for targets that are numbers and for one that is 1.",
     ),
     "penalties": Page(
-        "Penalties",
-        ("penalties",),
-        drawings.penalties,
-        "What one weight costs, and how hard it is pulled to 0.",
+        "Penalties", ("penalties",), drawings.penalties, "What one weight costs, and how hard it is pulled to 0."
     ),
     "optimizers": Page(
         "Optimizers and clipping",

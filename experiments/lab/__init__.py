@@ -5,26 +5,43 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from experiments.lab.bench import Lab, Shots, looks
+    from experiments.lab.figures import COLOURS, MARKERS, RING, Axes, Figure, facets, heatmap, key, panels, runs, series
     from experiments.lab.frames import compare, over_seeds, stacked
     from experiments.lab.judge import Claim
     from experiments.lab.page import Cost, cells, claims, figure, table
 
 __all__ = [
+    "COLOURS",
+    "MARKERS",
+    "RING",
+    "Axes",
     "Claim",
     "Cost",
+    "Figure",
     "Lab",
     "Shots",
     "cells",
     "claims",
     "compare",
+    "facets",
     "figure",
+    "heatmap",
+    "key",
     "looks",
     "over_seeds",
+    "panels",
+    "runs",
+    "series",
     "stacked",
     "table",
 ]
-ROOMS = {"bench": ("Lab", "Shots", "looks"), "judge": ("Claim",), "frames": ("compare", "over_seeds", "stacked"),
-         "page": ("Cost", "cells", "claims", "figure", "table")}  # fmt: skip
+ROOMS = {
+    "bench": ("Lab", "Shots", "looks"),
+    "figures": ("COLOURS", "MARKERS", "RING", "Axes", "Figure", "facets", "heatmap", "key", "panels", "runs", "series"),
+    "frames": ("compare", "over_seeds", "stacked"),
+    "judge": ("Claim",),
+    "page": ("Cost", "cells", "claims", "figure", "table"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -66,11 +66,7 @@ class Lab:
         return trained
 
     def rows(
-        self,
-        shots: Mapping[str, Any],
-        probe: Callable[[Any], Array],
-        axes: Mapping[str, Sequence[Any]],
-        **columns: Any,
+        self, shots: Mapping[str, Any], probe: Callable[[Any], Array], axes: Mapping[str, Sequence[Any]], **columns: Any
     ) -> pd.DataFrame:
         """A row for each entry of ``probe(shot)``, whose axes are named and labelled by ``axes``, for both; with the cell's settings."""
         import pandas as pd

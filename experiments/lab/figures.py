@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 # Okabe & Ito's palette: told apart by the colour-blind; the marker repeats what the colour says
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
@@ -62,15 +62,7 @@ def panels(
     return figure, list(axes)
 
 
-def series(
-    ax: Axes,
-    table: pd.DataFrame,
-    label: str,
-    index: int,
-    *,
-    x: str,
-    y: str = "measured",
-) -> None:
+def series(ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str, y: str = "measured") -> None:
     """One condition: the predicted line, scratch's points with error bars, torchref's rings."""
     colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
     ours, theirs = (table[table.backend == name].sort_values(x) for name in ("scratch", "torchref"))
@@ -157,13 +149,7 @@ def facets(
 
 
 def heatmap(
-    ax: Axes,
-    values: np.ndarray,
-    columns: Sequence[Any],
-    rows: Sequence[Any],
-    *,
-    low: float,
-    high: float,
+    ax: Axes, values: np.ndarray, columns: Sequence[Any], rows: Sequence[Any], *, low: float, high: float
 ) -> Any:
     """A matrix of shares, each written into its cell."""
     image = ax.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect="auto")
@@ -174,13 +160,7 @@ def heatmap(
         if np.isfinite(value):
             dark = value < (low + high) / 2
             ax.text(
-                column,
-                row,
-                f"{value:.0%}",
-                ha="center",
-                va="center",
-                fontsize=9,
-                color="white" if dark else "black",
+                column, row, f"{value:.0%}", ha="center", va="center", fontsize=9, color="white" if dark else "black"
             )
     return image
 

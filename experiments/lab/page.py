@@ -96,10 +96,7 @@ class Drawing(Part):
 
 
 def cells(
-    grid: Grid = lambda options: [{}],
-    *,
-    makes: Sequence[str] | None = None,
-    cost: Cost = FREE,
+    grid: Grid = lambda options: [{}], *, makes: Sequence[str] | None = None, cost: Cost = FREE
 ) -> Callable[[Callable[..., Any]], Cells]:
     """The function measures: it gives back a table, or a dict of those that ``makes`` names."""
     return lambda function: Cells(function, (function.__name__,) if makes is None else tuple(makes), grid, cost)

@@ -85,16 +85,7 @@ class Options(Checked):
     ] = (4, 16, 64)
     compared: Annotated[
         tuple[int, ...], Range(2, 4096), arg(help="batch sizes at which training and use afterwards are compared")
-    ] = (
-        2,
-        4,
-        8,
-        16,
-        32,
-        64,
-        128,
-        256,
-    )
+    ] = (2, 4, 8, 16, 32, 64, 128, 256)
     units: Annotated[int, Range(10, 100_000), arg(help="independent units in those two parts")] = 2000
     train_width: Annotated[
         int, Range(1, 4096), arg(help="sigmoids in each hidden layer of the race to 90 %% of the test digits")
@@ -136,16 +127,7 @@ QUICK = Options(
     train_seeds=5,
 )
 
-PAGES = (
-    "race",
-    "larger_rates",
-    "outgrown",
-    "explosion",
-    "moments",
-    "after_training",
-    "small_batches",
-    "orthogonal",
-)
+PAGES = ("race", "larger_rates", "outgrown", "explosion", "moments", "after_training", "small_batches", "orthogonal")
 PRINTED = "times"
 NEXT_STEPS = (
     "`--tried-steps 1500`: rates that are far too large should only take longer, where batch norm stands over every layer.",

@@ -26,10 +26,7 @@ from scratch.randomness import generator
 
 FAR = 1e3  # targets so far off that the gradient at the output is what they are, drawn independently of the network
 ROOM = 2**23  # weights that are in memory at once, as a stack
-FORMULAS = {
-    "relu": ("ReLU", "(J′ + B − 1)/((B − 3)(1 − J)) − 1/(B − 3)"),
-    "linear": ("linear", "(B − 2)/(B − 3)"),
-}
+FORMULAS = {"relu": ("ReLU", "(J′ + B − 1)/((B − 3)(1 − J)) − 1/(B − 3)"), "linear": ("linear", "(B − 2)/(B − 3)")}
 LIMIT = np.pi / (np.pi - 1)  # of ReLU's factor for B → ∞: J(0) = 1/π
 
 

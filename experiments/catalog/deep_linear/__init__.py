@@ -29,12 +29,7 @@ class Options(Checked):
     )
     modes: Annotated[
         tuple[float, ...], Range(1e-3, 1000), arg(help="strengths s (singular values) of the map to be learned")
-    ] = (
-        4.0,
-        2.0,
-        1.0,
-        0.5,
-    )
+    ] = (4.0, 2.0, 1.0, 0.5)
     start: Annotated[float, Range(1e-9, 100), arg(help="u₀: every mode's strength in the network before training")] = (
         0.01
     )
@@ -45,19 +40,10 @@ class Options(Checked):
     seeds: Annotated[int, Range(2, 10_000), arg(help="random bases of the balanced networks")] = 4
     plateaus: Annotated[
         tuple[float, ...], Range(1e-9, 0.1), arg(help="u₀ of the networks of width 1, whose wait is measured")
-    ] = (
-        1e-2,
-        1e-3,
-        1e-4,
-    )
+    ] = (1e-2, 1e-3, 1e-4)
     random_depths: Annotated[
         tuple[int, ...], Range(2, 100), arg(help="layers of the networks that start from random weights")
-    ] = (
-        2,
-        4,
-        6,
-        8,
-    )
+    ] = (2, 4, 6, 8)
     random_seeds: Annotated[int, Range(2, 10_000), arg(help="seeds of these")] = 16
     random_time: Annotated[float, Range(1, 10**6), arg(help="N·t for which these are trained")] = 100.0
     device: Annotated[str, arg(help="where PyTorch computes: cpu or cuda")] = "cpu"

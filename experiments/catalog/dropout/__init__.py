@@ -38,15 +38,7 @@ class Options(Checked):
 
     keeps: Annotated[
         tuple[float, ...], Range(1e-6, 1), arg(help="probabilities of keeping a unit in the networks that overfit")
-    ] = (
-        0.05,
-        0.1,
-        0.2,
-        0.35,
-        0.5,
-        0.8,
-        1.0,
-    )
+    ] = (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.0)
     wrong: Annotated[tuple[float, ...], Range(0, 0.999), arg(help="shares of their training labels that are wrong")] = (
         0.0,
         0.2,
@@ -59,30 +51,14 @@ class Options(Checked):
     ] = 16
     ridge_keeps: Annotated[
         tuple[float, ...], Range(1e-6, 1), arg(help="probabilities of keeping a feature in linear regression")
-    ] = (
-        0.1,
-        0.2,
-        0.35,
-        0.5,
-        0.65,
-        0.8,
-        0.9,
-        1.0,
-    )
+    ] = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)
     patients: Annotated[int, Range(20, PATIENTS), arg(help="diabetes patients of the linear regression, up to 442")] = (
         PATIENTS
     )
     runs: Annotated[int, Range(3, 10_000), arg(help="linear regressions trained with masks that are drawn")] = 64
     rates: Annotated[
         tuple[float, ...], Range(1e-6, 0.999), arg(help="dropout rates δ at which logistic regression is penalized")
-    ] = (
-        0.05,
-        0.1,
-        0.2,
-        0.3,
-        0.4,
-        0.5,
-    )
+    ] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
     features: Annotated[
         int, Range(2, LARGEST), arg(help="pixels n of the digits in the parts that go through all 2ⁿ masks")
     ] = 10

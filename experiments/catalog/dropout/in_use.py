@@ -14,11 +14,7 @@ from matplotlib.figure import Figure
 from experiments.catalog.dropout.shared import basis, joined, most_wrong, paired, rising, titles
 from experiments.lab import Claim, claims, figure
 
-USES = {
-    "test loss": "right",
-    "test loss, left on": "dropout left on",
-    "test loss, factor lost": "factor 1/p forgotten",
-}
+USES = {"test loss": "right", "test loss, left on": "dropout left on", "test loss, factor lost": "factor 1/p forgotten"}
 UNITS = {"mean activation": "mean activation", "active share": "share of active units"}
 
 

@@ -45,13 +45,7 @@ class Options(DataOptions):
     silent_steps: Annotated[int, Range(4, 10**6), arg(help="steps for which they are trained")] = 200
     sizes: Annotated[
         tuple[int, ...], Range(2, 5000), arg(help="n of the n × n layers whose singular values are taken")
-    ] = (
-        25,
-        50,
-        100,
-        200,
-        400,
-    )
+    ] = (25, 50, 100, 200, 400)
     seeds: Annotated[
         int, Range(2, 10_000), arg(help="seeds of the largest of these, and of the networks that are trained")
     ] = 6
@@ -77,26 +71,12 @@ class Options(DataOptions):
     )
     raw_rates: Annotated[
         tuple[float, ...], Range(1e-6, 1000), arg(help="learning rates tried on inputs that are not standardised")
-    ] = (
-        0.003,
-        0.01,
-        0.03,
-        0.1,
-    )
+    ] = (0.003, 0.01, 0.03, 0.1)
     raw_seeds: Annotated[int, Range(2, 10_000), arg(help="seeds of these networks")] = 16
     raw_steps: Annotated[int, Range(16, 10**6), arg(help="steps for which these networks are trained")] = 60
     scales: Annotated[
         tuple[float, ...], Range(1e-6, 1e6), arg(help="factors on He's weights; 1 must be among them")
-    ] = (
-        0.0625,
-        0.125,
-        0.25,
-        0.5,
-        1.0,
-        2.0,
-        4.0,
-        8.0,
-    )
+    ] = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
     scale_depths: Annotated[tuple[int, ...], Range(1, 100), arg(help="weight layers of the networks so scaled")] = (
         2,
         4,

@@ -29,23 +29,11 @@ class Options(Checked):
         tuple[float, ...],
         Range(1e-6, 100),
         arg(help="scales of random weights at which the learning signal is measured"),
-    ] = (
-        0.5,
-        2.0,
-        8.0,
-        32.0,
-    )
+    ] = (0.5, 2.0, 8.0, 32.0)
     starts: Annotated[int, Range(10, 10**6), arg(help="random starts at each of those scales")] = 400
     wrong: Annotated[
         tuple[float, ...], Range(1e-6, 8), arg(help="how far on the wrong side a single unit starts: −z")
-    ] = (
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-    )
+    ] = (1, 2, 3, 4, 5, 6)
     rate: Annotated[float, Range(1e-6, 0.5), arg(help="learning rate of that unit: small, for gradient flow")] = 0.2
     seeds: Annotated[int, Range(2, 10_000), arg(help="trained networks of each kind")] = 20
     steps: Annotated[int, Range(1, 10**6), arg(help="steps of their training")] = 150

@@ -42,12 +42,7 @@ def stagnation(growth: int, trials: int, device: str) -> dict[str, pd.DataFrame]
             expected = laws.drift(looks) if mode == "nearest" else means[looks - 1]
             seen = path[looks - 1]
             error = seen.std(axis=-1, ddof=1) / np.sqrt(len(x))
-            columns = {
-                "n": looks,
-                "measured": seen.mean(-1),
-                "standard_error": error,
-                "predicted": expected,
-            }
+            columns = {"n": looks, "measured": seen.mean(-1), "standard_error": error, "predicted": expected}
             curves.append(pd.DataFrame(named | columns))
             ends.append(pd.DataFrame({"total": path[-1], **total, "terms": _between(path)} | named))
     return {"partial_sums": stacked(curves), "ends": stacked(ends)}

@@ -29,13 +29,7 @@ class Options(DataOptions):
 
     depths: Annotated[
         tuple[int, ...], Range(1, 1000), arg(help="hidden layers of the networks whose signals are measured")
-    ] = (
-        2,
-        5,
-        10,
-        20,
-        30,
-    )
+    ] = (2, 5, 10, 20, 30)
     activations: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(activations.by_name()))] = (
         "sigmoid",
         "tanh",

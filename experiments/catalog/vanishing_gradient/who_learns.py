@@ -25,12 +25,7 @@ from scratch.normalization import BatchNorm
 FEW = 5  # layers; so few need no repair: they learn, or not, whatever becomes of the gradient on its way
 LEARNS = (-1.0, 3.0)  # powers of ten between which the first layer's gradient must lie, as a multiple of the last's
 STUCK = (-4.0, 4.0)  # beyond these nothing is learned; between the two nothing is claimed: it is a matter of patience
-TRAINED = {
-    "plain": ("standard", "he"),
-    "batch norm": ("standard",),
-    "skip": ("standard", "he"),
-    "skip/√L": ("he",),
-}
+TRAINED = {"plain": ("standard", "he"), "batch norm": ("standard",), "skip": ("standard", "he"), "skip/√L": ("he",)}
 SHARE = f"Gibbs: {PLATEAU:.0%} of the loss of guessing needs outputs that look at x. The same batches for all; Student's t over seeds."
 HINDSIGHT = "The gradient is predicted; where learning ends was seen on such networks before the bands were drawn."
 
