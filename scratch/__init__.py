@@ -17,7 +17,7 @@ from scratch.activations import (
 from scratch.contract import Batch, Job, Snapshot
 from scratch.errors import InvalidInput
 from scratch.fitting import Fit, epochs, fit, predict, split
-from scratch.layers import Array, Dense, Dropout, Layer, Residual
+from scratch.layers import Dense, Dropout, Layer, Residual
 from scratch.losses import (
     AbsoluteError,
     BinaryCrossEntropy,
@@ -60,7 +60,6 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
-    "Array",
     "Batch",
     "BatchNorm",
     "BinaryCrossEntropy",

@@ -332,11 +332,7 @@ LAMBERT = special.lambertw(np.exp(-1)).real  # the minimum of zσ(z) is −W(1/e
 
 @pytest.mark.parametrize(
     "layer, at, lowest, digits",
-    [
-        (SiLU(), -1 - LAMBERT, -LAMBERT, 1e-14),
-        (Mish(), -1.1924, -0.30884, 5e-5),
-        (GELU(), -0.75179, -0.16997, 5e-5),
-    ],
+    [(SiLU(), -1 - LAMBERT, -LAMBERT, 1e-14), (Mish(), -1.1924, -0.30884, 5e-5), (GELU(), -0.75179, -0.16997, 5e-5)],
     ids=str,
 )
 def test_minimum(layer, at, lowest, digits):
@@ -422,7 +418,9 @@ def test_elu_of_the_largest_alpha(dtype):
     """2α overflowed, and ∞·0 made NaN of a = 0 at z = 0."""
     most = float(np.finfo(dtype).max)
     value, _ = ELU(most).forward({}, np.array([[0.0, -1.0, -800.0]], dtype))
-    np.testing.assert_allclose(value[0].astype(float), [0, -most * (1 - np.exp(-1)), -most], rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        value[0].astype(float), [0, -most * (1 - np.exp(-1)), -most], rtol=4 * np.finfo(dtype).eps
+    )
 
 
 COLUMNS = (

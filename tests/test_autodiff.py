@@ -220,11 +220,7 @@ ARRAY_FUNCTIONS = {  # name: ours, theirs, shapes
         [(1, 3), (2, 3)],
     ),
     "einsum lost": (lambda x, y: np.einsum("ij,k->k", x, y), lambda x, y: x.sum() * y, [(2, 3), (4,)]),
-    "diagonal": (
-        lambda x: np.diagonal(x, 1, -2, -1) ** 2,
-        lambda x: torch.diagonal(x, 1, -2, -1) ** 2,
-        [(2, 3, 4)],
-    ),
+    "diagonal": (lambda x: np.diagonal(x, 1, -2, -1) ** 2, lambda x: torch.diagonal(x, 1, -2, -1) ** 2, [(2, 3, 4)]),
     "trace": (lambda x: np.trace(x**2), lambda x: torch.trace(x**2), [(3, 4)]),
     "trace offset": (lambda x: (x**2).trace(-1), lambda x: torch.diagonal(x**2, -1).sum(), [(3, 4)]),
     "vstack": (lambda x, y: np.vstack([x, y**2]), lambda x, y: torch.vstack([x, y**2]), [(3,), (2, 3)]),
@@ -620,11 +616,7 @@ def test_arrays_cannot_take_a_var_in():
         with pytest.raises(InvalidInput, match=r"of a Var: .*'out'; .* write a = a \+ b$") as caught:
             call()
         assert "\n" not in str(caught.value), name
-    for call in (
-        lambda: array.__setitem__(slice(None), x),
-        lambda: np.array([x[0], 1.0]),
-        lambda: float(x[0]),
-    ):
+    for call in (lambda: array.__setitem__(slice(None), x), lambda: np.array([x[0], 1.0]), lambda: float(x[0])):
         with pytest.raises(InvalidInput, match=r"take .value"):
             call()
     with pytest.raises(ValueError) as caught:  # NumPy's own words; ours are the cause
@@ -987,12 +979,7 @@ def test_command_line_prints_both_examples():
     """python -m scratch.tape, and the remark on the notes' dropped +1."""
     root = Path(autodiff.__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-m", "scratch.tape"],
-        cwd=root,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=True,
+        [sys.executable, "-m", "scratch.tape"], cwd=root, capture_output=True, encoding="utf-8", timeout=60, check=True
     )
     assert TAPE in done.stdout and "drops the +1" in done.stdout and "∂v1/∂y = 2" in done.stdout
 

@@ -61,7 +61,11 @@ def changed(copy):
 
 def asked(copy, experiment, *parts):
     done = subprocess.run(
-        [sys.executable, "-c", ASK, experiment, *parts], cwd=copy, capture_output=True, text=True, env={"PYTHONPATH": str(copy)}
+        [sys.executable, "-c", ASK, experiment, *parts],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(copy)},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
@@ -74,7 +78,11 @@ def test_words_change_nothing_and_numbers_everything_that_uses_them(copy, change
     changed(PAGE, '"""Born dead: how often', '"""Stillborn: how often')
     changed(PAGE, "Narrow deep ReLU networks are born dead", "Narrow and deep ReLU networks are dead")
     changed(PAGE, '"""The share of narrow', '"""What share of narrow')
-    changed(PAGE, "share = theory.born_dead(means.width, means.depth)", "share = 1.0 * theory.born_dead(means.width, means.depth)")
+    changed(
+        PAGE,
+        "share = theory.born_dead(means.width, means.depth)",
+        "share = 1.0 * theory.born_dead(means.width, means.depth)",
+    )
     changed("scratch/layers.py", '"""Layers: frozen', '"""Layers, frozen')
     changed("scratch/network.py", "\nclass Trace", "\n# a remark\n\n\nclass Trace")
     changed(SHARED, "FINITE_WIDTH = 2.5", "FINITE_WIDTH = 2.6")  # of claims alone

@@ -196,7 +196,10 @@ BAD_JOBS = {
         {"evaluate": {"test": Batch(np.zeros((4, 2)), LABELS[:2])}},
         r"evaluate\['test'\] has 4 features, the data 2: transpose",
     ),
-    "evaluation data as a pair": ({"evaluate": {"test": (X, LABELS)}}, r"evaluate\['test'\] must be a Batch, got tuple"),
+    "evaluation data as a pair": (
+        {"evaluate": {"test": (X, LABELS)}},
+        r"evaluate\['test'\] must be a Batch, got tuple",
+    ),
     "empty batches": ({"batches": np.zeros((2, 0), int)}, "at least one"),
     "snapshot after the end": (
         {"batches": np.array([[0, 1], [2, 3]]), "snapshots": (0, 2)},

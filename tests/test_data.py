@@ -37,7 +37,9 @@ def rows(separator=",", decimal=".", labels=Y, index=None, quote="", end=""):
     lines = []
     for k, (x, y) in enumerate(zip(X.T, labels, strict=True)):
         numbers = [f"{quote}{value:.3f}{quote}".replace(".", decimal) for value in x]
-        lines.append(separator.join([*([] if index is None else [str(index[k])]), *numbers, f"{quote}{y}{quote}"]) + end)
+        lines.append(
+            separator.join([*([] if index is None else [str(index[k])]), *numbers, f"{quote}{y}{quote}"]) + end
+        )
     return lines
 
 
@@ -264,7 +266,9 @@ OBJECTS = {
     "DataFrame, label named": lambda: data.load(FRAME.assign(kind=Y)[["kind", *NAMES]], label="kind"),
     "DataFrame, labels beside": lambda: data.load(FRAME, labels=Y),
     "DataFrame, Series beside": lambda: data.load(FRAME, labels=pd.Series(Y)),
-    "DataFrame of pandas' own types": lambda: data.load(FRAME.convert_dtypes().assign(kind=pd.Series(Y, dtype="Int64"))),
+    "DataFrame of pandas' own types": lambda: data.load(
+        FRAME.convert_dtypes().assign(kind=pd.Series(Y, dtype="Int64"))
+    ),
     "DataFrame without names": lambda: data.load(pd.DataFrame(np.vstack([X, Y]).T)),
     "DataFrame with an index of its own": lambda: data.load(FRAME.assign(kind=Y).set_index(np.arange(EXAMPLES) * 3)),
     "array": lambda: data.load(X, labels=Y),
@@ -315,11 +319,17 @@ REFUSED = {
     "too large for any float": (holed(3, 1, "1e999"), "line 3, column 1 .*'1e999' must be finite"),
     "word among numbers": (holed(4, 2, "two"), r"line 4, column 2 \('width'\): 'two' is no number"),
     "Python's underscore": (holed(4, 2, "1_0"), "line 4, column 2 .*is no number"),
-    "neither header nor example": ("1,two,3,0\n" + text(rows(), None), "line 1 is no header .*'1'.* no example .*'two'"),
+    "neither header nor example": (
+        "1,two,3,0\n" + text(rows(), None),
+        "line 1 is no header .*'1'.* no example .*'two'",
+    ),
     "header of numbers": (text(rows(), "0,1,2,3"), "line 1 may number the columns"),
     "too few in a line": (text([*rows()[:3], "1,2,0", *rows()[3:]]), "line 5 holds 3 values, line 1 holds 4"),
     "too many in a line": (text([*rows()[:3], "1,2,3,4,0", *rows()[3:]]), "line 5 holds 5 values"),
-    "decimal comma beside a point": (text([*rows(";", ",")[:3], "1.234;2,5;1,0;0"], SEMICOLON), "line 5.*1.234.*decimal comma"),
+    "decimal comma beside a point": (
+        text([*rows(";", ",")[:3], "1.234;2,5;1,0;0"], SEMICOLON),
+        "line 5.*1.234.*decimal comma",
+    ),
     "a single column": ("a\n1\n2\n3\n", "single column"),
     "a quote that never ends": (text(rows()) + '"1,2,3,0\n', "line 22"),
     "a huge id": (holed(3, 2, "18446744073709551615"), "line 3, column 2 .*float64 rounds 18446744073709551615"),
@@ -332,7 +342,10 @@ REFUSED = {
     "a gap in the classes": (text(rows(labels=2 * Y)), "found 0, 2, 4"),
     "a fraction": (text(rows(labels=Y + 0.5)), r"found 0.5. Is it the right column\?"),
     "a class for every example": (text(rows(labels=[f"n{k}" for k in range(EXAMPLES)])), "class of its own"),
-    "features that are all constant": ("\n".join(["a,b,kind", *(f"0.1,7,{y}" for y in Y)]), "every feature is constant"),
+    "features that are all constant": (
+        "\n".join(["a,b,kind", *(f"0.1,7,{y}" for y in Y)]),
+        "every feature is constant",
+    ),
     "no text": (b"\x80\x81", "line 1 is no UTF-8 text"),
     "zero bytes": (b"1,2,0\n\0\0", "line 2 holds a zero byte"),
     "nothing": ("", "no line of data"),
@@ -417,7 +430,10 @@ def test_a_torch_tensor_is_told_its_way():
 
 def bomb(path, size):
     """An archive of a few kilobytes that unpacks to ``size`` zeros."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.npy", "w", force_zip64=True) as file:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("x.npy", "w", force_zip64=True) as file,
+    ):
         for _ in range(size // 2**20):
             file.write(bytes(2**20))
 
@@ -528,7 +544,9 @@ def test_bits_of_the_shipped_data_are_those_of_the_plain_formula():
         train, test = data._split(name, raw.y)
         mean, deviation = raw.x[:, train].mean(axis=1, keepdims=True), raw.x[:, train].std(axis=1, keepdims=True)
         scaled = (raw.x - mean) / np.where(deviation > 0, deviation, 1)
-        assert held.train.x.tobytes() == scaled[:, train].tobytes() and held.test.x.tobytes() == scaled[:, test].tobytes()
+        assert (
+            held.train.x.tobytes() == scaled[:, train].tobytes() and held.test.x.tobytes() == scaled[:, test].tobytes()
+        )
         assert held.notes == ()
 
 
@@ -547,7 +565,9 @@ def test_every_experiment_that_takes_data_takes_its_label(tmp_path, name, capsys
     assert options.dataset().labels == ("cat", "dog", "eel") and options.dataset().features == 4
     told = {cell.settings["data"] for cell in experiment.definition.cells(options) if "data" in cell.settings}
     assert told == {data.with_label(str(path), "word")}
-    default = {cell.settings.get("data", "digits") for cell in experiment.definition.cells(experiment.options(quick=True))}
+    default = {
+        cell.settings.get("data", "digits") for cell in experiment.definition.cells(experiment.options(quick=True))
+    }
     assert default == {"digits"}
     assert main([name, "--quick", "--dry-run", "--data", str(path), "--label", "word"]) == 0
     assert "cat → 0, dog → 1, eel → 2" in (err := capsys.readouterr().err) and err.count("\n") == 1
@@ -564,7 +584,13 @@ def test_another_label_is_another_cell_and_another_file_too(tmp_path):
         path = written(tmp_path, content)
         experiment = load("vanishing_gradient")
         cells = experiment.definition.cells(experiment.options(quick=True, data=str(path), label=label))
-        keys.append({Store(tmp_path, experiment.definition.version).path(cell).name for cell in cells if "data" in cell.settings})
+        keys.append(
+            {
+                Store(tmp_path, experiment.definition.version).path(cell).name
+                for cell in cells
+                if "data" in cell.settings
+            }
+        )
     assert not keys[0] & keys[1] and not keys[1] & keys[2]
 
 
@@ -589,7 +615,9 @@ def test_a_quick_run_on_files_of_ones_own(tmp_path, monkeypatch):
     table.to_csv("packed/mine.csv.gz", sep=";", decimal=",")
     found = []
     for name in ("mine.csv", "packed/mine.csv.gz"):
-        status = main(["initialization", "--quick", "--data", name, "--label", "kind", "--out", name + ".out", "--jobs", "1"])
+        status = main(
+            ["initialization", "--quick", "--data", name, "--label", "kind", "--out", name + ".out", "--jobs", "1"]
+        )
         assert status in (0, 1)  # claims about digits may fail on a quarter of them
         assert (Path(name + ".out") / "report.html").exists()
         found.append((Path(name + ".out") / "tables" / "scaled.csv").read_bytes())

@@ -188,9 +188,15 @@ def test_ranges_are_those_tried(made):
         reached = {name for name in numbers for base in kind.__mro__ if f"{base.__name__}({name})" in tried}
         assert issubclass(kind, (*ranges.NOT_PYTORCHS, Penalty)) or reached == numbers, kind
     assert set(tried["Softplus(threshold)"]) >= {(-1, "refused", "taken"), (0.5, "taken", "taken")}
-    assert (3, "refused", "taken") in tried["OneCycle(steps)"] and (-1, "refused", "taken") in tried["Categorical(weight)"]
+    assert (3, "refused", "taken") in tried["OneCycle(steps)"] and (-1, "refused", "taken") in tried[
+        "Categorical(weight)"
+    ]
     assert "| `OneCycle(steps)` | 1, 2, 3 |" in made["differences.md"]
-    assert not [place for place, answers in tried.items() if any("(Value" in torchs for _, mine, torchs in answers if mine == "taken")]
+    assert not [
+        place
+        for place, answers in tried.items()
+        if any("(Value" in torchs for _, mine, torchs in answers if mine == "taken")
+    ]
 
 
 def test_links_lead_somewhere(made):

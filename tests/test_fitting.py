@@ -438,9 +438,18 @@ WRONG = {
     "share nan": (lambda: split(generator(0), 10, np.nan), r"split\(share=nan\)"),
     "labels of split": (lambda: split(generator(0), 10, 0.5, np.zeros(9, int)), r"labels must be \(10,\), got \(9,\)"),
     "x": (lambda: predict(job().network, job().parameters, None, VALIDATION.x[:4]), r"x must be \(…, 5, m\)"),
-    "x in rows": (lambda: predict(job().network, job().parameters, None, VALIDATION.x.T), "transpose, an example is a column"),
-    "x complex": (lambda: predict(job().network, job().parameters, None, VALIDATION.x + 0j), "expected numbers .*, got complex128"),
-    "validation a pair": (lambda: fit(job(), (VALIDATION.x, VALIDATION.y)), r"fit\(validation=tuple\): must be of the kind Batch"),
+    "x in rows": (
+        lambda: predict(job().network, job().parameters, None, VALIDATION.x.T),
+        "transpose, an example is a column",
+    ),
+    "x complex": (
+        lambda: predict(job().network, job().parameters, None, VALIDATION.x + 0j),
+        "expected numbers .*, got complex128",
+    ),
+    "validation a pair": (
+        lambda: fit(job(), (VALIDATION.x, VALIDATION.y)),
+        r"fit\(validation=tuple\): must be of the kind Batch",
+    ),
     "parameters": (lambda: predict(job().network, job().parameters[:2], None, VALIDATION.x), "parameters for 2 layers"),
 }
 

@@ -36,7 +36,9 @@ def one_line(capsys) -> str:
     return err
 
 
-def stop_at(patch: pytest.MonkeyPatch, k: int, fault: Callable[[], BaseException], only: tuple[str, ...] = CHANGING) -> list[str]:
+def stop_at(
+    patch: pytest.MonkeyPatch, k: int, fault: Callable[[], BaseException], only: tuple[str, ...] = CHANGING
+) -> list[str]:
     """From the k-th change of the disk on every change fails; a file is first half written. Returns the names of the changes."""
     made: list[str] = []
 
@@ -91,7 +93,13 @@ def written(result, place: Path) -> None:
         report.write(result, place)
 
 
-MINE = {"notes.txt": b"mine", "tables/mine.csv": b"a,b\n1,2\n", "figures/mine.svg": b"<svg/>", "cells/mine.json": b"{}", ".hidden": b""}
+MINE = {
+    "notes.txt": b"mine",
+    "tables/mine.csv": b"a,b\n1,2\n",
+    "figures/mine.svg": b"<svg/>",
+    "cells/mine.json": b"{}",
+    ".hidden": b"",
+}
 
 
 def with_mine(place: Path) -> None:

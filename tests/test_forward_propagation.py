@@ -235,7 +235,10 @@ LOST = {
 def test_a_part_that_fails_is_rows_of_failures(small, part):
     """An analysis or a figure that needs every part: one part's fault would lose all the others."""
     result, folder = small
-    held, cells = store.Store(folder / "cells", EXPERIMENT.definition.version), EXPERIMENT.definition.cells(result.options)
+    held, cells = (
+        store.Store(folder / "cells", EXPERIMENT.definition.version),
+        EXPERIMENT.definition.cells(result.options),
+    )
     outcomes = {n: Failure("memory") if cell.part == part else held.load(cell) for n, cell in enumerate(cells)}
     found = assemble(EXPERIMENT, result.options, cells, outcomes, {})
     assert len(found.tables["failures"]) == sum(cell.part == part for cell in cells)

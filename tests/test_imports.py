@@ -10,7 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("scratch", "torchref", "experiments.compare", "experiments.lab", "experiments.catalog", "experiments")
-BELOW = ("experiments.data", "experiments.reading", "experiments.theory", "experiments.command")  # of experiments, but no command
+BELOW = (
+    "experiments.data",
+    "experiments.reading",
+    "experiments.theory",
+    "experiments.command",
+)  # of experiments, but no command
 
 
 def modules() -> dict[str, Path]:
@@ -51,7 +56,9 @@ def test_no_circle():
 @pytest.mark.parametrize("name", sorted(GRAPH))
 def test_no_import_upwards(name):
     """A layer that knows the experiments, a lab that knows one of its commands."""
-    upwards = {other for other in GRAPH[name] - {"experiments.catalog"} if room(other) > room(name)}  # the shelf itself holds nothing
+    upwards = {
+        other for other in GRAPH[name] - {"experiments.catalog"} if room(other) > room(name)
+    }  # the shelf itself holds nothing
     assert not upwards
 
 
@@ -61,4 +68,9 @@ def test_a_circle_would_be_seen(tmp_path):
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from experiments.lab.cell import Cell\n"
         "def f():\n    import scratch.layers\n    from experiments.lab import sweep, Claim\n"
     )
-    assert imported(path, set(modules())) == {"experiments.lab.cell", "scratch.layers", "experiments.lab.sweep", "experiments.lab"}
+    assert imported(path, set(modules())) == {
+        "experiments.lab.cell",
+        "scratch.layers",
+        "experiments.lab.sweep",
+        "experiments.lab",
+    }

@@ -40,11 +40,7 @@ SHIFTED = {
 }  # not random, or not of mean zero: no theory but for zeros
 UNIFORM = ["standard", "lecun_uniform", "xavier_uniform", "he_uniform"]
 # variance of w² over (Var w)²: 2 for a Gaussian, 4/5 for a uniform; an orthogonal matrix has Σw² fixed
-SQUARES = {
-    "orthogonal": 0.0,
-    "truncated_normal": stats.truncnorm(-2, 2).stats("k") + 2,
-    **dict.fromkeys(UNIFORM, 0.8),
-}
+SQUARES = {"orthogonal": 0.0, "truncated_normal": stats.truncnorm(-2, 2).stats("k") + 2, **dict.fromkeys(UNIFORM, 0.8)}
 FOUR_SIGMA = 2 * stats.norm.sf(4)
 
 
@@ -208,12 +204,7 @@ def test_truncated_draws_keep_their_bounds_under_rounding():
 
 @pytest.mark.parametrize(
     "name, options, value",
-    [
-        ("zeros", {}, 0.0),
-        ("ones", {}, 1.0),
-        ("constant", {}, 0.1),
-        ("constant", {"value": -3}, -3.0),
-    ],
+    [("zeros", {}, 0.0), ("ones", {}, 1.0), ("constant", {}, 0.1), ("constant", {"value": -3}, -3.0)],
 )
 def test_constants(name, options, value):
     """A symmetric start that is not symmetric."""

@@ -26,7 +26,8 @@ def stack(own_data: bool):
     base = helpers.job("labels", s.Tanh(), LEADING, own_batches=not own_data, steps=3, snapshots=(0, 3))
     network, random = s.Network(LAYERS, helpers.FEATURES), generator(0, "lab")
     parameters = tuple(
-        {name: random.normal(name == "gamma", 0.5, (*LEADING, *shape)) for name, shape in named.items()} for named in network.shapes
+        {name: random.normal(name == "gamma", 0.5, (*LEADING, *shape)) for name, shape in named.items()}
+        for named in network.shapes
     )
     buffers = tuple({name: a + (0 if name == "batches" else random.uniform(0, 1, a.shape)) for name, a in named.items()}
                     for named in network.buffers(LEADING))  # fmt: skip

@@ -252,13 +252,21 @@ def test_labels_that_weigh_nothing(loss, module, options, reduction):
         for found in (*alone, *((value[s], gradient[s]) for value, gradient in (together, stacked))):
             for mine, other in zip(found, expected, strict=True):
                 np.testing.assert_allclose(mine, other, rtol=1e-14, atol=1e-15)
-    assert np.isnan(together[0]).tolist() == [True, True, True, False] if reduction == "mean" else np.isfinite(together[0]).all()
+    assert (
+        np.isnan(together[0]).tolist() == [True, True, True, False]
+        if reduction == "mean"
+        else np.isfinite(together[0]).all()
+    )
     assert np.isnan(together[1]).any((1, 2)).tolist() == [reduction == "mean"] * 2 + [False] * 2
 
 
 def test_a_step_of_a_batch_that_weighs_nothing():
     """One implementation would go on, and the other be lost, without a word."""
-    for loss in (CrossEntropy((0.0, 1.0, 1.0)), NegativeLogLikelihood((0.0, 1.0, 1.0)), CrossEntropy((0.0, 1.0, 1.0), 1, 0.1)):
+    for loss in (
+        CrossEntropy((0.0, 1.0, 1.0)),
+        NegativeLogLikelihood((0.0, 1.0, 1.0)),
+        CrossEntropy((0.0, 1.0, 1.0), 1, 0.1),
+    ):
         random = generator(0, "test losses", "weightless step")
         parameters = ({"W": random.standard_normal((2, 3, 2)), "b": np.zeros((2, 3, 1))},)
         data = Batch(random.standard_normal((2, 4)), np.array([[0, 0, 0, 0], [0, 2, 2, 0]]))

@@ -392,10 +392,7 @@ def test_bad_input_is_refused(case):
 def test_no_buffers_are_not_fresh_ones(tmp_path):
     """An empty tuple is the wrong number of buffers, not none given."""
     parameters, _ = _of_types("f8", "f8")
-    for call in (
-        lambda: save(tmp_path / "n.npz", NORMED, parameters, ()),
-        lambda: predict(NORMED, parameters, (), X),
-    ):
+    for call in (lambda: save(tmp_path / "n.npz", NORMED, parameters, ()), lambda: predict(NORMED, parameters, (), X)):
         with pytest.raises(InvalidInput, match="buffers for 0 layers"):
             call()
 

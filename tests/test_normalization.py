@@ -106,7 +106,9 @@ def test_complex_step_far_from_zero(layer, axis):
     x, g = along(x, axis), along(g, axis)
 
     def value(points):
-        a = np.array([layer.forward({k: v.astype(complex) for k, v in layer.buffers(x.shape[0]).items()}, z)[0] for z in points])
+        a = np.array(
+            [layer.forward({k: v.astype(complex) for k, v in layer.buffers(x.shape[0]).items()}, z)[0] for z in points]
+        )
         return (a * g).sum((-2, -1))
 
     np.testing.assert_allclose(passed(layer, x, g)[2], complex_step(value, x), rtol=1e-11, atol=1e-13)

@@ -302,7 +302,14 @@ def test_centered_rmsprop_stays_finite():
     assert np.all(np.isfinite(theta))
 
 
-FAR = (*OPTIMIZERS, Adam(betas=(0.0, 0.0)), Adam(betas=(0.4, 0.5)), RMSProp(decay=0.0), Adagrad(eps=0.0), RMSProp(eps=0.0))
+FAR = (
+    *OPTIMIZERS,
+    Adam(betas=(0.0, 0.0)),
+    Adam(betas=(0.4, 0.5)),
+    RMSProp(decay=0.0),
+    Adagrad(eps=0.0),
+    RMSProp(eps=0.0),
+)
 SIZES = {  # squares that underflow, that overflow but for (1 − β), and that overflow
     "float32": (1e-30, 1e-25, 1e-19, 1e-3, 1e8, 1.5e19, 2e19, 1e20, 1e21, 1e30),
     "float64": (1e-290, 1e-200, 1e-160, 1e-3, 1e17, 1.2e154, 1e155, 1e156, 1e250),
@@ -316,7 +323,10 @@ def test_gradients_of_any_size_move_as_far_as_pytorchs(optimizer, dtype):
     sizes = np.array(SIZES[dtype], dtype)
     theta = np.zeros(len(sizes), dtype)
     memory, tensor = optimizer.start(theta), torch.zeros(len(sizes), dtype=getattr(torch, dtype))
-    twin, shrinking = theirs.twin(optimizer, [tensor]), [sizes, -sizes, sizes / 2, np.ones_like(sizes), np.ones_like(sizes)]
+    twin, shrinking = (
+        theirs.twin(optimizer, [tensor]),
+        [sizes, -sizes, sizes / 2, np.ones_like(sizes), np.ones_like(sizes)],
+    )
     travel = np.zeros_like(theta)
     for gradient in shrinking:
         before = theta.copy()
@@ -396,7 +406,19 @@ def test_rates_that_do_not_fit_are_refused(rates, leading):
 
 NAN = float("nan")
 REFUSED = {
-    "learning_rate": (0, -0.1, NAN, np.inf, (), (0.1, 0.0), (0.1, NAN), ((0.1,), (0.1, 0.2)), "0.1", [0.1, "0.2"], None),
+    "learning_rate": (
+        0,
+        -0.1,
+        NAN,
+        np.inf,
+        (),
+        (0.1, 0.0),
+        (0.1, NAN),
+        ((0.1,), (0.1, 0.2)),
+        "0.1",
+        [0.1, "0.2"],
+        None,
+    ),
     "weight_decay": (-1, NAN, np.inf),
     "momentum": (1, -0.1, NAN),
     "dampening": (-0.1, 1.1, NAN),

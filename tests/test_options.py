@@ -108,7 +108,17 @@ VALUES = {
     "a tensor": torch.tensor(1.0),
 }
 WHOLE = {"1", "np.int8", "an array () of int", "an enum that is a number"}
-NUMBERS = WHOLE | {"0.5", "0.0", "-0.0", "np.float64", "np.float32", "np.longdouble", "an array () of float", "3.0", "10**30"}
+NUMBERS = WHOLE | {
+    "0.5",
+    "0.0",
+    "-0.0",
+    "np.float64",
+    "np.float32",
+    "np.longdouble",
+    "an array () of float",
+    "3.0",
+    "10**30",
+}
 NUMBERS |= {"NaN", "inf"}  # numbers by their type; most ranges refuse them
 WHOLES = {"()", "(1, 2)", "[1, 2]", "range", "an array of int"}
 TUPLES = WHOLES | {"(0.5,)", "[0.5, 0.5]", "an array of float"}
@@ -201,7 +211,9 @@ def test_options_become_pythons_own(kind):
 
 def test_there_is_much_to_try():
     """The tests above would prove nothing about an empty list."""
-    assert len(KINDS) > 50 and {"Residual", "Job", "Network", "MaxNorm", "ClipNorm", "Warmup"} <= {k.__name__ for k in KINDS}
+    assert len(KINDS) > 50 and {"Residual", "Job", "Network", "MaxNorm", "ClipNorm", "Warmup"} <= {
+        k.__name__ for k in KINDS
+    }
     offered = {v for v in vars(s).values() if isinstance(v, type) and "__dataclass_fields__" in vars(v)}
     assert offered - set(KINDS) == {s.Batch, s.Snapshot, s.Fit}  # data and results
 
@@ -242,7 +254,12 @@ def test_lists_and_arrays_are_tuples():
     """Equal descriptions that are not equal, or cannot be hashed."""
     weights = ((1.0, 2.0), [1, 2], np.array([1, 2], "f4"), np.array([1, 2]), range(1, 3), (np.float64(1), np.int8(2)))
     assert len({s.CrossEntropy(weight) for weight in weights}) == 1
-    rates = (((0.5, 0.25), (1.0, 2.0)), [[0.5, 0.25], [1, 2]], np.array([[0.5, 0.25], [1, 2]]), (np.array([0.5, 0.25]), [1, 2]))
+    rates = (
+        ((0.5, 0.25), (1.0, 2.0)),
+        [[0.5, 0.25], [1, 2]],
+        np.array([[0.5, 0.25], [1, 2]]),
+        (np.array([0.5, 0.25]), [1, 2]),
+    )
     assert len({s.SGD(rate) for rate in rates}) == 1
     assert s.Network([s.Dense(3)], 2) == s.Network((s.Dense(3),), np.int64(2))
     assert s.Residual([s.Tanh()]) == s.Residual((s.Tanh(),)) and s.Adam(betas=[0.9, 0.99]) == s.Adam(betas=(0.9, 0.99))
@@ -292,7 +309,9 @@ FLOAT32 = [s.HardTanh(F8(-1), F8(1)), s.LeakyReLU(F8(0.5)), s.ELU(F8(1)), s.Soft
 def test_float32_layers_stay_float32(layer):
     """One np.float64 among the options turned all that follows into float64; and PyTorch takes them, too."""
     x = np.array([[-1.5, 0.25, 3.0]] * 2, "f4")
-    p = {"mask": np.array([[True, False, True]] * 2)} | {k: np.ones(shape, "f4") for k, shape in layer.shapes(2).items()}
+    p = {"mask": np.array([[True, False, True]] * 2)} | {
+        k: np.ones(shape, "f4") for k, shape in layer.shapes(2).items()
+    }
     p |= {name: a.astype("f4") for name, a in layer.buffers(2).items()}
     a, cache = layer.forward(p, x)
     into = {name: np.zeros(shape, "f4") for name, shape in layer.shapes(2).items()}
@@ -312,7 +331,9 @@ def test_float32_losses_stay_float32(loss):
     y = np.array([0, 1]) if isinstance(loss, s.NegativeLogLikelihood) else y
     value, gradient = loss(z, y)
     assert value.dtype == gradient.dtype == np.float32
-    assert their_losses.twin(loss).float()(torch.tensor(z.T), torch.tensor(y.T)).item() == pytest.approx(float(value), rel=1e-6)
+    assert their_losses.twin(loss).float()(torch.tensor(z.T), torch.tensor(y.T)).item() == pytest.approx(
+        float(value), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("penalty", [s.L1(F8(0.1)), s.L2(F8(0.1)), s.ElasticNet(F8(0.1), F8(0.2))], ids=str)

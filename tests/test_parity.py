@@ -15,7 +15,13 @@ def few(monkeypatch, folder, device):
     """Two pieces, one optimizer, and sweeps too small to time."""
     families = {"layers": {"BatchNorm": parity.FAMILIES["layers"]["BatchNorm"]}}
     monkeypatch.setattr(parity, "FAMILIES", families)
-    for name, value in {"OPTIMIZERS": parity.OPTIMIZERS[:1], "STEPS": 10, "LOOKS": (0, 1, 10), "TRIALS": 2, "ROUNDS": 1}.items():
+    for name, value in {
+        "OPTIMIZERS": parity.OPTIMIZERS[:1],
+        "STEPS": 10,
+        "LOOKS": (0, 1, 10),
+        "TRIALS": 2,
+        "ROUNDS": 1,
+    }.items():
         monkeypatch.setattr(parity, name, value)
     monkeypatch.setattr(parity, "SWEEPS", {"2 of 3-2": (2, (3, 2), 4, 1)})
     monkeypatch.setattr(sys, "argv", ["parity", "--device", device, "--out", str(folder)])
@@ -24,7 +30,12 @@ def few(monkeypatch, folder, device):
 
 @pytest.mark.parametrize(
     "device",
-    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"))],
+    [
+        "cpu",
+        pytest.param(
+            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+        ),
+    ],
 )
 def test_a_device_that_agrees(monkeypatch, tmp_path, device):
     """A command that compares nothing, or whose bound nothing could pass."""

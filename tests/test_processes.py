@@ -158,7 +158,11 @@ def test_terminals_that_lack_letters_or_columns(terminal, tmp_path, monkeypatch)
 
 def test_other_commands_refuse_in_one_line_too():
     """argparse's usage, or PyTorch's RuntimeError."""
-    for arguments, word in {"report": "folders", "benchmark --threads 0": "--threads", "benchmark --rounds nan": "nan"}.items():
+    for arguments, word in {
+        "report": "folders",
+        "benchmark --threads 0": "--threads",
+        "benchmark --rounds nan": "nan",
+    }.items():
         done = shell(f"{sys.executable} -m experiments.{arguments}")
         assert done.returncode == 2 and word in done.stderr and done.stderr.count("\n") == 1, done.stderr
 

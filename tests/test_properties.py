@@ -109,7 +109,9 @@ def test_training_agrees(job):
 
 def coarse(job, d, largest):
     """A cross-entropy that is nearly 0 comes from numbers that are not: off by roundings of 1, in PyTorch's binary one of |z|."""
-    if d.quantity != "loss" or not isinstance(job.loss, (s.BinaryCrossEntropy, s.CrossEntropy, s.NegativeLogLikelihood)):
+    if d.quantity != "loss" or not isinstance(
+        job.loss, (s.BinaryCrossEntropy, s.CrossEntropy, s.NegativeLogLikelihood)
+    ):
         return False
     most = max(chosen.shape[-1] for chosen in job.batches)
     terms = job.network.widths[-1] * most if job.loss.reduction == "sum" else 1

@@ -396,11 +396,15 @@ def test_each_part_shows_its_worst_comparison():
     """The best one, under the heading of the worst: a disagreement that nobody sees."""
     ratios = {"a": [0.1, 0.9, 0.3], "b": [7.0, 0.2]}
     rows = [{"part": part, "ratio": ratio, "layer": k} for part, each in ratios.items() for k, ratio in enumerate(each)]
-    shown = [(row["part"], row["ratio"], row["layer"], row["comparisons"]) for row in report.by_part(pd.DataFrame(rows))]
+    shown = [
+        (row["part"], row["ratio"], row["layer"], row["comparisons"]) for row in report.by_part(pd.DataFrame(rows))
+    ]
     assert shown == [("a", 0.9, 1, 3), ("b", 7.0, 0, 2)]
 
 
 def test_run_json_lists_every_file_of_the_run(results):
     """A file that a later run takes for somebody else's, or one of which nobody would see that it is another's."""
-    here = {name: hashlib.sha256(content).hexdigest() for name, content in listing(results, "cells/", "run.json").items()}
+    here = {
+        name: hashlib.sha256(content).hexdigest() for name, content in listing(results, "cells/", "run.json").items()
+    }
     assert json.loads((results / "run.json").read_text())["files"] == here

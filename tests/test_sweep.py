@@ -219,7 +219,10 @@ def test_a_cell_under_another_cells_name_is_not_believed(toy, toy_results, capsy
 def test_a_cell_of_other_code_under_a_new_name_is_not_believed(toy, toy_results, monkeypatch):
     """Yesterday's file renamed to what today's code asks for."""
     shutil.copytree(toy_results, RESULTS)
-    (cell, *_), held = load("toy").definition.cells(load("toy").options()), Store(RESULTS / "cells", load("toy").definition.version)
+    (cell, *_), held = (
+        load("toy").definition.cells(load("toy").options()),
+        Store(RESULTS / "cells", load("toy").definition.version),
+    )
     before = held.path(cell)
     monkeypatch.setattr(paged, "fingerprint", lambda function: "tomorrow's")
     before.rename(held.path(cell))
@@ -247,7 +250,10 @@ def test_a_cell_that_memory_cannot_hold(toy_results, capsys, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(store.json, "loads", none_left)
-    (cell, *_), held = load("toy").definition.cells(load("toy").options()), Store(toy_results / "cells", load("toy").definition.version)
+    (cell, *_), held = (
+        load("toy").definition.cells(load("toy").options()),
+        Store(toy_results / "cells", load("toy").definition.version),
+    )
     assert held.load(cell) is None
     assert "(MemoryError)" in (err := capsys.readouterr().err) and err.count("\n") == 1
 
@@ -294,7 +300,9 @@ def test_changed_data_computes_again(tmp_path):
         x = np.random.default_rng(shift).standard_normal((2, 12))
         np.savez(tmp_path / "data.npz", x=x, y=np.arange(12) % 3)
         cells = experiment.definition.cells(experiment.options(quick=True, data=str(tmp_path / "data.npz")))
-        keys.append({Store(tmp_path, experiment.definition.version).path(cell) for cell in cells if "data" in cell.settings})
+        keys.append(
+            {Store(tmp_path, experiment.definition.version).path(cell) for cell in cells if "data" in cell.settings}
+        )
     assert not keys[0] & keys[1]
 
 
@@ -322,7 +330,9 @@ def test_saving_replaces_and_leaves_no_temporary_file(tmp_path, monkeypatch):
 def test_a_fresh_cell_is_what_a_stored_one_is(tmp_path):
     """A float32 that a fresh run prints as 0.1, and one that goes on from stored cells as 0.10000000149011612."""
     held, cell = Store(tmp_path, lambda cell: "today's"), Cell("toy", {"number": 1})
-    frame = pd.DataFrame({"value": np.array([0.1, np.nan], np.float32), "count": np.array([1, 2], np.int32), "name": ["a", "b"]})
+    frame = pd.DataFrame(
+        {"value": np.array([0.1, np.nan], np.float32), "count": np.array([1, 2], np.int32), "name": ["a", "b"]}
+    )
     fresh, stored = held.save(cell, {"values": frame, "none": frame[:0]}), held.load(cell)
     assert fresh.keys() == stored.keys() == {"values", "none"}
     for name in fresh:
@@ -332,10 +342,5 @@ def test_a_fresh_cell_is_what_a_stored_one_is(tmp_path):
 
 def test_cells_that_differ_are_stored_apart(tmp_path):
     """A setting or the part left out of the key."""
-    cells = [
-        Cell("toy", {"n": 1}),
-        Cell("toy", {"n": 2}),
-        Cell("toy", {"n": 1, "m": 0}),
-        Cell("b", {"n": 1}),
-    ]
+    cells = [Cell("toy", {"n": 1}), Cell("toy", {"n": 2}), Cell("toy", {"n": 1, "m": 0}), Cell("b", {"n": 1})]
     assert len({Store(tmp_path, lambda cell: "today's").path(cell) for cell in cells}) == len(cells)

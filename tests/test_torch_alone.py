@@ -21,15 +21,7 @@ from torchref import training as theirs
 ROOT = Path(__file__).resolve().parents[1]
 DESCRIBES = {  # all that torchref may ask of scratch: what there is, in which shape, and whether it fits; no number is worked out
     *("width", "shapes", "buffers", "noise", "inference", "_inside", "_with_inputs"),
-    *(
-        "check_buffers",
-        "check_noise",
-        "check_examples",
-        "_check",
-        "start_buffers",
-        "noise_at",
-        "fits",
-    ),
+    *("check_buffers", "check_noise", "check_examples", "_check", "start_buffers", "noise_at", "fits"),
     "_rates_hold",
 }
 

@@ -219,30 +219,12 @@ def test_a_wrong_theory_of_repairs_fails_its_claims_and_no_other(result, monkeyp
 @pytest.mark.parametrize(
     "table, column, where, change, claim",
     [
-        (
-            "product",
-            "measured",
-            "depth == 20 and statistic == 'mean'",
-            lambda v: v + 3,
-            "product, mean",
-        ),
-        (
-            "ratio",
-            "measured",
-            "statistic == 'farthest'",
-            lambda v: v * (1 + 1e-10),
-            "He over Xavier",
-        ),
+        ("product", "measured", "depth == 20 and statistic == 'mean'", lambda v: v + 3, "product, mean"),
+        ("ratio", "measured", "statistic == 'farthest'", lambda v: v * (1 + 1e-10), "He over Xavier"),
         ("linear", "measured", "weights == 'orthogonal'", lambda v: v + 1e-9, "orthogonal"),
         ("measurements", "value", "init == 'he' and layer == 1", lambda v: v * 3, "mean field, relu"),
         ("measurements", "value", "init == 'notes'", lambda v: v * (1 + 1e-12), "the notes' rule is He's"),
-        (
-            "race_runs",
-            "value",
-            "init == 'xavier' and quantity == 'loss'",
-            lambda v: v / 2,
-            "Xavier stalls at 30",
-        ),
+        ("race_runs", "value", "init == 'xavier' and quantity == 'loss'", lambda v: v / 2, "Xavier stalls at 30"),
         (
             "explosions",
             "measured",
@@ -265,13 +247,7 @@ def test_a_wrong_theory_of_repairs_fails_its_claims_and_no_other(result, monkeyp
             "clipping keeps training alive",
         ),
         ("clipping_runs", "value", "init == '4 × he' and step > 0", lambda v: 1.0, "exploding ends training"),
-        (
-            "clipping_runs",
-            "value",
-            "init == 'he'",
-            lambda v: v * 1e6,
-            "clipping is no repair of the weights",
-        ),
+        ("clipping_runs", "value", "init == 'he'", lambda v: v * 1e6, "clipping is no repair of the weights"),
     ],
 )
 def test_one_implementation_that_errs_fails_the_claim(result, backend, table, column, where, change, claim):

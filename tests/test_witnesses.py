@@ -50,7 +50,7 @@ def test_nothing_is_red(piece):
 def test_the_pairs_are_named():
     assert pairs_with("torch") == {"by hand – torch", "autodiff – torch", "complex step – torch"}
     assert pairs_with("by hand", "complex step") == {
-        *("by hand – autodiff", "by hand – torch", "autodiff – complex step", "complex step – torch"),
+        *("by hand – autodiff", "by hand – torch", "autodiff – complex step", "complex step – torch")
     }
 
 

@@ -24,6 +24,7 @@ from torchref import activations, initializers, layers, losses, normalization, o
 MANUAL = "https://docs.pytorch.org/docs/stable/"
 PUBLIC = ("torch.nn", "torch.optim", "torch.optim.lr_scheduler")
 BESIDE = {  # what is no description, and has no twin that could be asked
+    "scratch.layers.Layer": ("torch.nn.Module",),
     "scratch.network.Network": ("torchref.network.Network",),
     "scratch.training.train": ("torchref.training.train",),
     "scratch.training.snapshot": ("torchref.training.snapshot",),

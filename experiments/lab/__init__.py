@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from experiments.lab.frames import compare, over_seeds, stacked
     from experiments.lab.judge import Claim
     from experiments.lab.page import Cost, cells, claims, figure, table
+    from scratch.layers import Array
 
 __all__ = [
     "COLOURS",
     "MARKERS",
     "RING",
+    "Array",
     "Axes",
     "Claim",
     "Cost",
@@ -36,16 +38,29 @@ __all__ = [
     "table",
 ]
 ROOMS = {
-    "bench": ("Lab", "Shots", "looks"),
-    "figures": ("COLOURS", "MARKERS", "RING", "Axes", "Figure", "facets", "heatmap", "key", "panels", "runs", "series"),
-    "frames": ("compare", "over_seeds", "stacked"),
-    "judge": ("Claim",),
-    "page": ("Cost", "cells", "claims", "figure", "table"),
+    "experiments.lab.bench": ("Lab", "Shots", "looks"),
+    "experiments.lab.figures": (
+        "COLOURS",
+        "MARKERS",
+        "RING",
+        "Axes",
+        "Figure",
+        "facets",
+        "heatmap",
+        "key",
+        "panels",
+        "runs",
+        "series",
+    ),
+    "experiments.lab.frames": ("compare", "over_seeds", "stacked"),
+    "experiments.lab.judge": ("Claim",),
+    "experiments.lab.page": ("Cost", "cells", "claims", "figure", "table"),
+    "scratch.layers": ("Array",),
 }
 
 
 def __getattr__(name: str) -> Any:
     for room, words in ROOMS.items():
         if name in words:
-            return getattr(import_module(f"experiments.lab.{room}"), name)
+            return getattr(import_module(room), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

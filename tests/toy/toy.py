@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 class Options(Checked):
     """A toy experiment."""
 
-    numbers: Annotated[tuple[int, ...], Range(-10**6, 10**6), arg(help="one cell for each")] = (1, 2, 3, 4)
+    numbers: Annotated[tuple[int, ...], Range(-(10**6), 10**6), arg(help="one cell for each")] = (1, 2, 3, 4)
     seeds: Annotated[int, Range(1, 10**9), arg(help="draws in each cell")] = 8
-    factor: Annotated[float, Range(-1000, 1000), arg(help="what the claim predicts, in units of the truth: wrong unless 1")] = 1.0
+    factor: Annotated[
+        float, Range(-1000, 1000), arg(help="what the claim predicts, in units of the truth: wrong unless 1")
+    ] = 1.0
     note: Annotated[str, arg(help="anything")] = ""
 
 
