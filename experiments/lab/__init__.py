@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pandas import DataFrame as Frame
+
     from experiments.lab.bench import Lab, Shots, looks
     from experiments.lab.figures import COLOURS, MARKERS, RING, Axes, Figure, facets, heatmap, key, panels, runs, series
     from experiments.lab.frames import compare, over_seeds, stacked
@@ -20,6 +22,7 @@ __all__ = [
     "Claim",
     "Cost",
     "Figure",
+    "Frame",
     "Lab",
     "Shots",
     "cells",
@@ -63,4 +66,6 @@ def __getattr__(name: str) -> Any:
     for room, words in ROOMS.items():
         if name in words:
             return getattr(import_module(room), name)
+    if name == "Frame":
+        return import_module("pandas").DataFrame
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
