@@ -92,7 +92,7 @@ def moments(activation: Activation, q: Array) -> tuple[Array, Array]:
         with np.errstate(divide="ignore", invalid="ignore"):  # q = 0
             z, density = _quadrature(np.nan_to_num(np.array(kinks(activation)) / root))
     value, cache = activation.forward({}, root * z)
-    slope = activation.backward({}, cache, np.ones_like(value), {})
+    slope, _ = activation.backward({}, cache, np.ones_like(value))
     return _expected(value**2, density), _expected(slope**2, density)
 
 

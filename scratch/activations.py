@@ -23,19 +23,19 @@ class Activation(Layer):
     """A layer that works on each number alone. Unless it overrides ``backward``, ``forward`` remembers da/dz itself."""
 
     @silent
-    def backward(self, p: Tensors, slope: Any, da: Array, into: Tensors, out: Array | None = None) -> Array:
-        return np.multiply(da, slope, out=out)
+    def backward(self, p: Tensors, slope: Any, da: Array) -> tuple[Array, Tensors]:
+        return da * slope, {}
 
 
 @dataclass(frozen=True)
 class Identity(Activation):
     """a = z."""
 
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, None]:
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, None]:
         return z, None
 
-    def backward(self, p: Tensors, cache: None, da: Array, into: Tensors, out: Array | None = None) -> Array:
-        return da
+    def backward(self, p: Tensors, cache: None, da: Array) -> tuple[Array, Tensors]:
+        return da, {}
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return z
@@ -46,13 +46,13 @@ class Sigmoid(Activation):
     """a = 1/(1+e^−z), da/dz = a(1−a)."""
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        a = _sigmoid(z, out)
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
+        a = _sigmoid(z)
         return a, a
 
     @silent
-    def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
-        return np.multiply(da, (1 - a) * a, out=out)
+    def backward(self, p: Tensors, a: Array, da: Array) -> tuple[Array, Tensors]:
+        return da * ((1 - a) * a), {}
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return 1 / (1 + np.exp(-z))
@@ -63,13 +63,13 @@ class Tanh(Activation):
     """a = tanh z, da/dz = 1−a²."""
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        a = np.tanh(z, out=out)
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
+        a = np.tanh(z)
         return a, a
 
     @silent
-    def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
-        return np.multiply(da, 1 - a * a, out=out)
+    def backward(self, p: Tensors, a: Array, da: Array) -> tuple[Array, Tensors]:
+        return da * (1 - a * a), {}
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return (np.exp(z) - np.exp(-z)) / (np.exp(z) + np.exp(-z))
@@ -80,14 +80,14 @@ class ReLU(Activation):
     """a = max(z, 0), da/dz = 1 where z > 0, else 0 (at 0 too, as PyTorch has it)."""
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
         # where real parts tie, np.maximum asks the imaginary ones: for a complex step that is another slope at 0
-        a = np.where(z.real > 0, z, 0) if z.dtype.kind == "c" else np.maximum(z, 0, out=out)
+        a = np.where(z.real > 0, z, 0) if z.dtype.kind == "c" else np.clip(z, 0, inf)  # maximum is several times slower
         return a, a
 
     @silent
-    def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
-        return np.multiply(da, a != 0, out=out)  # a > 0, but that NaN lets the gradient pass
+    def backward(self, p: Tensors, a: Array, da: Array) -> tuple[Array, Tensors]:
+        return da * (a != 0), {}  # a > 0, but that NaN lets the gradient pass
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return np.where(_real(z) > 0, z, 0)
@@ -103,9 +103,9 @@ class LeakyReLU(Activation):
         require(isfinite(self.slope), self, "slope", "be a finite number")
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
         factor = np.where(z.real > 0, z.dtype.type(1), z.dtype.type(self.slope))
-        return np.multiply(z, factor, out=out), factor
+        return z * factor, factor
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return np.where(_real(z) > 0, z, self.slope * z)
@@ -121,8 +121,8 @@ class ELU(Activation):
         require(isfinite(self.alpha), self, "alpha", "be a finite number")
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        return _elu(z, self.alpha, 1.0, out)
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
+        return _elu(z, self.alpha, 1.0)
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return np.where(_real(z) > 0, z, self.alpha * (np.exp(z) - 1))
@@ -133,8 +133,8 @@ class SELU(Activation):
     """a = λz where z > 0, else λα(e^z − 1): keeps mean 0 and variance 1 of N(0, 1) (Klambauer 2017, Eq. 2)."""
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        return _elu(z, SELU_ALPHA, SELU_LAMBDA, out)
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
+        return _elu(z, SELU_ALPHA, SELU_LAMBDA)
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return SELU_LAMBDA * np.where(_real(z) > 0, z, SELU_ALPHA * (np.exp(z) - 1))
@@ -150,7 +150,7 @@ class GELU(Activation):
     approximate: Literal["none", "tanh"] = "none"
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
         square = z * z
         if self.approximate == "none":
             gate, density = normal_cdf(z), np.exp(-0.5 * square) / sqrt(2 * pi)
@@ -158,7 +158,7 @@ class GELU(Activation):
             square = np.minimum(square, 1e4)  # beyond 100 the gate is 0 or 1, and ∞·0 would be NaN
             gate = _sigmoid(2 * GELU_SCALE * z * (1 + GELU_CUBE * square))
             density = gate * (1 - gate) * (2 * GELU_SCALE * (1 + 3 * GELU_CUBE * square))
-        return _gated(z, gate, density, out)
+        return _gated(z, gate, density)
 
     def formula(self, p: Tensors, z: Any) -> Any:
         from scratch.autodiff import erf  # here, because a network runs without it
@@ -183,15 +183,12 @@ class Softplus(Activation):
         require(self.threshold >= 0, self, "threshold", "be 0 or more")
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
         t = self.beta * z
         small = np.exp(np.minimum(t, -t))  # e^−|t|
-        small[t.real > self.threshold] = 0
-        slope = np.where(t.real < 0, small, 1)
-        slope /= 1 + small
-        a = np.maximum(z, 0, out=out)
-        a += np.log1p(small) / self.beta
-        return a, slope
+        small = np.where(t.real > self.threshold, 0, small)
+        slope = np.where(t.real < 0, small, 1) / (1 + small)
+        return np.maximum(z, 0) + np.log1p(small) / self.beta, slope
 
     def formula(self, p: Tensors, z: Any) -> Any:
         t = self.beta * z
@@ -203,9 +200,9 @@ class SiLU(Activation):
     """a = zσ(z), also called swish (Elfwing 2018)."""
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
         gate = _sigmoid(z)
-        return _gated(z, gate, (1 - gate) * gate, out)
+        return _gated(z, gate, (1 - gate) * gate)
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return z / (1 + np.exp(-z))
@@ -216,13 +213,12 @@ class Mish(Activation):
     """a = z tanh ln(1 + e^z) (Misra 2020)."""
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
         low, high = np.exp(np.minimum(z, 0)), np.exp(np.minimum(-z, 0))  # e^z = low/high, and neither overflows
         above = low * (low + 2 * high)  # tanh ln(1+n) = (n²+2n)/(n²+2n+2), with n = low/high
         below = above + 2 * high * high
-        density = low * high * high * (low + high) * 4
-        density /= below * below
-        return _gated(z, above / below, density, out)
+        density = low * high * high * (low + high) * 4 / (below * below)
+        return _gated(z, above / below, density)
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return z * np.tanh(np.log(1 + np.exp(z)))
@@ -239,12 +235,11 @@ class HardTanh(Activation):
         require(self.low < self.high, self, "low", f"be below high={self.high}")
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
         inside = ~((z.real <= self.low) | (z.real >= self.high))  # NaN counts as inside
         if z.dtype.kind == "c":  # as in ReLU
             return np.where(inside, z, np.clip(z.real, self.low, self.high)), inside
-        a = np.maximum(z, self.low, out=out)
-        return np.minimum(a, self.high, out=a), inside
+        return np.minimum(np.maximum(z, self.low), self.high), inside
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return np.where(_real(z) <= self.low, self.low, np.where(_real(z) >= self.high, self.high, z))
@@ -260,28 +255,21 @@ def _real(z: Any) -> Any:
     return getattr(z, "real", z)
 
 
-def _sigmoid(z: Array, out: Array | None = None) -> Array:
+def _sigmoid(z: Array) -> Array:
     if z.dtype.kind == "c":  # 1/(∞ + i∞) would be NaN
         z = np.where(z.real < -700, -700, z)
-    a = np.exp(np.negative(z, out=out), out=out)  # ∞ gives the right limit, 0
-    a += 1
-    np.reciprocal(a, out=a)
-    return a
+    return np.reciprocal(1 + np.exp(-z))  # ∞ gives the right limit, 0
 
 
-def _gated(z: Array, gate: Array, slope: Array, out: Array | None) -> tuple[Array, Array]:
-    """a = z·gate(z) and da/dz = gate + z·gate′, which is written where gate′ = ``slope`` stood."""
-    slope *= z
-    slope += gate
-    return np.multiply(z, gate, out=out), slope
+def _gated(z: Array, gate: Array, slope: Array) -> tuple[Array, Array]:
+    """a = z·gate(z) and da/dz = gate + z·gate′, gate′ being ``slope``."""
+    return z * gate, slope * z + gate
 
 
-def _elu(z: Array, alpha: float, scale: float, out: Array | None) -> tuple[Array, Array]:
+def _elu(z: Array, alpha: float, scale: float) -> tuple[Array, Array]:
     """λz and λ above 0, λα(e^z − 1) and λαe^z from 0 down."""
     below = z.real <= 0  # NaN counts as above
     half = np.tanh(z / 2)  # what overflows here has z > 0, and is thrown away
     curve = half * (scale * alpha) / ((1 - half) / 2)  # e^z − 1 to the last bits: NumPy's expm1 is many times slower
     slope = np.where(below, np.exp(z) * (scale * alpha), scale)
-    a = np.multiply(z, scale, out=out)
-    np.copyto(a, curve, where=below)
-    return a, slope
+    return np.where(below, curve, z * scale), slope

@@ -59,6 +59,11 @@ class Batch:
             return ": labels are (m,), y.ravel()" if self.labelled else ": transpose Y, an example is a column (y.T)"
         return ": transpose, an example is a column (x.T, y.T)" if rows == features and not self.labelled else ""
 
+    @cached_property
+    def origin(self) -> Batch:
+        """What it was picked from by ``columns``; itself where it was made."""
+        return self
+
     @property
     def labelled(self) -> bool:
         """Whether y is integer labels."""
@@ -72,7 +77,7 @@ class Batch:
         else:
             x = np.moveaxis(self.x[:, chosen], 0, -2)
             y = self.y[chosen] if self.y.ndim == 1 else np.moveaxis(self.y[:, chosen], 0, -2)
-        picked.__dict__.update(x=x, y=y)
+        picked.__dict__.update(x=x, y=y, origin=self.origin)
         return picked
 
 
@@ -230,6 +235,14 @@ class Job(Description):
             raise InvalidInput(
                 f"learning rates {shape} for networks stacked as {self.leading}: one a network, or one for all"
             )
+
+    @cached_property
+    def settled(self) -> bool:
+        """Whether the targets of the job's data, which were checked, are what its loss ``differentiate``s as they stand."""
+        return (
+            len(found := self.loss.prepare(self.data.y, self.network.widths[-1], self.data.x.dtype)) == 1
+            and found[0] is self.data.y
+        )
 
     @cached_property
     def leading(self) -> Shape:

@@ -51,17 +51,13 @@ class Layer(Description):
     def check_examples(self, examples: int) -> None:
         """Raises InvalidInput where a batch of so many examples is too small for the layer."""
 
-    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, Any]:
-        """The output (…, o, m), in ``out`` where that is given, and what ``backward`` has to remember."""
+    def forward(self, p: Tensors, x: Array) -> tuple[Array, Any]:
+        """The output (…, o, m), and what ``backward`` has to remember."""
         raise NotImplementedError
 
-    def backward(self, p: Tensors, cache: Any, dout: Array, into: Tensors, out: Array | None = None) -> Array:
-        """∂J/∂x (…, i, m) from ∂J/∂output (…, o, m), in ``out`` where given; writes ∂J/∂parameter into the arrays of ``into``."""
+    def backward(self, p: Tensors, cache: Any, dout: Array) -> tuple[Array, Tensors]:
+        """∂J/∂x (…, i, m) and ∂J/∂parameter, by name, from ∂J/∂output (…, o, m)."""
         raise NotImplementedError
-
-    def gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
-        """The second half of ``backward`` alone: below the first layer nobody asks for ∂J/∂x."""
-        self.backward(p, cache, dout, into)
 
     def formula(self, p: Tensors, x: Any) -> Any:
         """The textbook definition in NumPy's functions: it runs on real and complex arrays and on autodiff's variables."""
@@ -85,20 +81,14 @@ class Dense(Layer):
         weights: dict[str, Shape] = {"W": (self.units, n_in)}
         return weights | ({"b": (self.units, 1)} if self.bias else {})
 
-    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, Array]:
-        z = np.matmul(p["W"], x, out=out)  # (…, o, m)
-        if self.bias:
-            z += p["b"]
-        return z, x
+    def forward(self, p: Tensors, x: Array) -> tuple[Array, Array]:
+        z = p["W"] @ x  # (…, o, m)
+        return z + p["b"] if self.bias else z, x
 
-    def backward(self, p: Tensors, x: Array, dz: Array, into: Tensors, out: Array | None = None) -> Array:
-        self.gradients(p, x, dz, into)
-        return np.matmul(p["W"].mT, dz, out=out)  # (…, i, m)
-
-    def gradients(self, p: Tensors, x: Array, dz: Array, into: Tensors) -> None:
-        np.matmul(dz, x.mT, out=into["W"])  # (…, o, i): the sum over examples is the product's own
-        if self.bias:
-            np.add.reduce(dz, axis=-1, keepdims=True, out=into["b"])
+    def backward(self, p: Tensors, x: Array, dz: Array) -> tuple[Array, Tensors]:
+        dW = dz @ x.mT  # (…, o, i): the sum over examples is the product's own
+        db = {"b": dz @ np.ones((dz.shape[-1], 1), dz.dtype)} if self.bias else {}
+        return p["W"].mT @ dz, {"W": dW} | db  # (…, i, m)
 
     def formula(self, p: Tensors, x: Any) -> Any:
         return p["W"] @ x + p["b"] if self.bias else p["W"] @ x
@@ -127,13 +117,15 @@ class Dropout(Layer):
     def inference(self) -> Layer:
         return replace(self, active=False)
 
-    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, None]:
-        return (self._apply(p, x, out) if self.active else x), None
+    def forward(self, p: Tensors, x: Array) -> tuple[Array, Any]:
+        kept = self._kept(p, x) if self.active else 1
+        return (x * kept if self.active else x), kept
 
-    def backward(self, p: Tensors, cache: None, dout: Array, into: Tensors, out: Array | None = None) -> Array:
-        return self._apply(p, dout, out) if self.active else dout
+    def backward(self, p: Tensors, kept: Any, dout: Array) -> tuple[Array, Tensors]:
+        return (dout * kept if self.active else dout), {}
 
-    def _apply(self, p: Tensors, x: Array, out: Array | None) -> Array:
+    def _kept(self, p: Tensors, x: Array) -> Array:
+        """mask/(1 − rate), in X's type."""
         mask = p.get("mask")
         if mask is None:
             raise InvalidInput(
@@ -141,9 +133,7 @@ class Dropout(Layer):
             )
         if mask.shape[-2:] != x.shape[-2:]:
             raise InvalidInput(f"{self}: the mask must be (…, {x.shape[-2]}, {x.shape[-1]}), got {mask.shape}")
-        kept = np.multiply(x, mask, out=out)
-        kept *= self.scale
-        return kept
+        return np.multiply(mask, self.scale, dtype=x.dtype)
 
     def formula(self, p: Tensors, x: Any) -> Any:
         return x * p["mask"] * self.scale if self.active else x
@@ -193,18 +183,19 @@ class Residual(Layer):
         for layer in self.layers:
             layer.check_examples(examples)
 
-    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, list[Any]]:
+    def forward(self, p: Tensors, x: Array) -> tuple[Array, list[Any]]:
         a, caches = x, []
         for k, layer in enumerate(self.layers):
             a, cache = layer.forward(_of(p, k), a)
             caches.append(cache)
-        return np.add(a, x, out=out), caches
+        return a + x, caches
 
-    def backward(self, p: Tensors, caches: list[Any], dout: Array, into: Tensors, out: Array | None = None) -> Array:
-        dx = dout
+    def backward(self, p: Tensors, caches: list[Any], dout: Array) -> tuple[Array, Tensors]:
+        dx, gradients = dout, dict[str, Array]()
         for k in range(len(self.layers) - 1, -1, -1):
-            dx = self.layers[k].backward(_of(p, k), caches[k], dx, _of(into, k))
-        return np.add(dx, dout, out=out)
+            dx, inside = self.layers[k].backward(_of(p, k), caches[k], dx)
+            gradients |= {f"{k}.{name}": gradient for name, gradient in inside.items()}
+        return dx + dout, gradients
 
     def formula(self, p: Tensors, x: Any) -> Any:
         a = x

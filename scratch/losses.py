@@ -1,7 +1,8 @@
 """Losses: value and gradient together, and the only place where 1/m stands.
 
 Each is called as ``value, gradient = loss(z, y)``: z (…, k, m) is what the network gives out, value is (…), gradient
-∂J/∂z is (…, k, m). ``reduction`` is PyTorch's: the mean, the sum, or "none", every term apart (the gradient is then the
+∂J/∂z is (…, k, m). That is ``differentiate(z, *prepare(y, …))``: what depends on the targets alone, their check too, goes
+first. ``reduction`` is PyTorch's: the mean, the sum, or "none", every term apart (the gradient is then the
 sum's). Elementwise losses average over all k·m numbers, as PyTorch's do; with one output (k = 1) that is the notes' 1/n.
 Targets may lack the leading axes of z. What overflows is ∞ and what is undefined NaN, in silence, as in PyTorch.
 ``formula(z, y)`` is the value by its definition, for moderate numbers only.
@@ -10,7 +11,8 @@ Targets may lack the leading axes of z. What overflows is ∞ and what is undefi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from math import prod
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -46,7 +48,17 @@ class Loss(Description):
 
     takes_labels = False  # whether y may be integer labels (…, m); otherwise it is numbers (…, k, m)
 
+    @final
+    @SILENT
     def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
+        return self.differentiate(z, *self.prepare(y, z.shape[-2], z.dtype))
+
+    def prepare(self, y: Array, outputs: int, dtype: np.dtype) -> tuple[Array, ...]:
+        """What ``differentiate`` wants for the targets y. Raises InvalidInput where a label is out of range."""
+        return (y,)
+
+    def differentiate(self, z: Array, *prepared: Array) -> tuple[Array, Array]:
+        """Value and gradient."""
         raise NotImplementedError
 
     def formula(self, z: Any, y: Array) -> Any:
@@ -91,17 +103,13 @@ class Elementwise(Loss):
         """What the mean divides by."""
         return z.shape[-2] * z.shape[-1]
 
-    @SILENT
-    def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
-        losses, slopes = self.each(z, y)
+    def differentiate(self, z: Array, *prepared: Array) -> tuple[Array, Array]:
+        losses, slopes = self.each(z, *prepared)
         if self.reduction == "none":
             return losses, slopes
         value = np.add.reduce(losses, axis=(-2, -1))
-        if self.reduction == "sum":
-            return value, slopes
-        count = self.count(z)
-        slopes /= count
-        return value / count, slopes
+        count = self.count(z) if self.reduction == "mean" else 1
+        return value / count, slopes / count
 
     def formula(self, z: Any, y: Array) -> Any:
         losses = self.definition(z, y)
@@ -256,16 +264,13 @@ class Categorical(Loss):
 
     def weighed(self, y: Array, classes: int, dtype: np.dtype) -> tuple[Array, Array | int]:
         """T (…, k, m), of Booleans where labels need no more, and what the mean divides by: m or D (…, 1, 1)."""
+        if self.plain(y, classes):
+            return indicator(y, classes), y.shape[-1]
         labels, smoothing = y.dtype.kind in "iu", self.label_smoothing
-        if self.weight is None and not smoothing:
-            if not labels:
-                return y, y.shape[-1]
-            hits = y[..., None, :] == np.arange(classes)[:, None]
-            if np.count_nonzero(hits) == y.size and not 0 <= self.ignore_index < classes:
-                return hits, y.shape[-1]
         w = np.ones((1, 1), dtype) if self.weight is None else self.column("weight", classes, dtype)
         if not labels:
-            return w * (y * (1 - smoothing) + smoothing / classes), y.shape[-1]
+            soft = self.weight is None and not smoothing
+            return y if soft else w * (y * (1 - smoothing) + smoothing / classes), y.shape[-1]
         hits = indicator(y, classes, self.ignore_index)
         weights = w * hits
         count = weights.sum((-2, -1), keepdims=True)
@@ -274,18 +279,40 @@ class Categorical(Loss):
         share = w * (y != self.ignore_index)[..., None, :] * (smoothing / classes)
         return weights * (1 - smoothing) + share, count
 
-    def reduced(self, terms: Array, gradient: Array, count: Array | int) -> tuple[Array, Array]:
-        """Value and gradient from T ln p and the sum's gradient, which is overwritten."""
+    def plain(self, y: Array, classes: int) -> bool:
+        """Whether y is labels that all count, and all the same."""
+        if self.weight is not None or self.label_smoothing or y.dtype.kind not in "iu":
+            return False
+        unsigned = y.view(f"u{y.dtype.itemsize}")  # in which a negative label is a large one
+        return y.size > 0 and np.maximum.reduce(unsigned, axis=None) < classes and not 0 <= self.ignore_index < classes
+
+    def prepare(self, y: Array, outputs: int, dtype: np.dtype) -> tuple[Array, ...]:
+        """Labels that count alike as they are; or T, and D where it is not m."""
+        if self.plain(y, outputs):
+            return (y.astype(np.intp, copy=False),)
+        matrix, count = self.weighed(y, outputs, dtype)
+        return (matrix,) if isinstance(count, int) else (matrix, count)
+
+    def differentiate(self, z: Array, *prepared: Array) -> tuple[Array, Array]:
+        target, count = (*prepared, z.shape[-1])[:2]
+        terms, gradient = (self.of_labels if target.dtype.kind in "iu" else self.of_matrix)(z, target)
         if self.reduction == "none":
             return -terms.sum(-2), gradient
-        value = -np.add.reduce(terms, axis=(-2, -1))
+        total = np.add.reduce(terms, axis=(-2, -1))
         if self.reduction == "sum":
-            return value, gradient
+            return -total, gradient
         if isinstance(count, int):
-            gradient /= count
-            return value / count, gradient
+            return total / -count, gradient / count
         # all examples ignored: the mean is 0/0, but its gradient stays 0
-        return value / count[..., 0, 0], np.divide(gradient, count, out=gradient, where=gradient != 0)
+        return -total / count[..., 0, 0], np.divide(gradient, count, out=gradient, where=gradient != 0)
+
+    def of_labels(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """ln p of each example's label, (…, 1, m), and the sum's gradient (…, k, m)."""
+        raise NotImplementedError
+
+    def of_matrix(self, z: Array, target: Array) -> tuple[Array, Array]:
+        """T ln p and the sum's gradient, (…, k, m)."""
+        raise NotImplementedError
 
     def log_p(self, z: Any) -> Any:
         """Log-probabilities of what the network gives out, by their definition."""
@@ -314,18 +341,21 @@ class CrossEntropy(Categorical):
         super().__post_init__()
         require(0 <= self.label_smoothing <= 1, self, "label_smoothing", "lie in [0, 1]")
 
-    @SILENT
-    def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
-        target, count = self.weighed(y, z.shape[-2], z.dtype)
+    def of_labels(self, z: Array, y: Array) -> tuple[Array, Array]:
+        shifted = _spread(z, y) - np.maximum.reduce(z, axis=-2, keepdims=True)
+        p = np.exp(shifted, order="C")
+        total = np.add.reduce(p, axis=-2, keepdims=True)
+        p /= total
+        flat, at = p.reshape(-1), _places(y, p.shape)
+        flat[at] = flat[at] - 1  # an indicator's columns sum to one
+        return shifted.reshape(-1)[at] - np.log(total), p
+
+    def of_matrix(self, z: Array, target: Array) -> tuple[Array, Array]:
         shifted = z - np.maximum.reduce(z, axis=-2, keepdims=True)
         p = np.exp(shifted)
         total = np.add.reduce(p, axis=-2, keepdims=True)
-        shifted -= np.log(total)  # ln p
-        p /= total
-        if target.dtype.kind != "b":  # an indicator's columns sum to one
-            p *= np.add.reduce(target, axis=-2, keepdims=True)
-        p -= target
-        return self.reduced(_product(target, shifted), p, count)
+        gradient = p / total * np.add.reduce(target, axis=-2, keepdims=True) - target
+        return _product(target, shifted - np.log(total)), gradient
 
     def log_p(self, z: Any) -> Any:
         return z - np.log(np.sum(np.exp(z), axis=-2, keepdims=True))
@@ -335,16 +365,31 @@ class CrossEntropy(Categorical):
 class NegativeLogLikelihood(Categorical):
     """J = −(1/D) Σ T z over classes and examples, from log-probabilities z; ∂J/∂z = −T/D. T and D: see ``Categorical``."""
 
-    @SILENT
-    def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
-        target, count = self.weighed(y, z.shape[-2], z.dtype)
-        return self.reduced(_product(target, z), np.zeros_like(z) - target, count)
+    def of_labels(self, z: Array, y: Array) -> tuple[Array, Array]:
+        z = _spread(z, y)
+        at, gradient = _places(y, z.shape), np.zeros_like(z, order="C")
+        gradient.reshape(-1)[at] = -1
+        return z.reshape(-1)[at], gradient
+
+    def of_matrix(self, z: Array, target: Array) -> tuple[Array, Array]:
+        return _product(target, z), np.zeros_like(z) - target
+
+
+def _spread(z: Array, labels: Array) -> Array:
+    """z with the leading axes of the labels as well."""
+    lead = np.broadcast_shapes(z.shape[:-2], labels.shape[:-1])
+    return z if lead == z.shape[:-2] else np.broadcast_to(z, lead + z.shape[-2:])
+
+
+def _places(labels: Array, shape: tuple[int, ...]) -> Array:
+    """Where each example's label (…, 1, m) lies in an array (…, k, m) made flat."""
+    *lead, classes, m = shape
+    first = np.arange(m) + np.arange(0, prod(shape), classes * m).reshape(*lead, 1, 1)
+    return labels[..., None, :] * m + first
 
 
 def _product(target: Array, logs: Array) -> Array:
     """T ln p, and 0 where T is: a class with logit −∞ costs nothing where it is not wanted."""
-    if target.dtype.kind == "b":
-        return np.where(target, logs, 0)
     return np.multiply(target, logs, out=np.zeros_like(logs), where=target != 0)
 
 

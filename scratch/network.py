@@ -15,10 +15,10 @@ from scratch.arguments import generator as seeded
 from scratch.errors import InvalidInput
 from scratch.initializers import Scheme, ones, zeros
 from scratch.layers import Array, Layer, Shape, Tensors
-from scratch.losses import Loss
 from scratch.options import Description, is_plain, require
 
 Parameters = tuple[Tensors, ...]  # one dict for each layer, empty where a layer has none
+Differentiate = Callable[..., tuple[Array, Array]]  # value and gradient of a loss, from the output and the targets
 
 
 @dataclass(frozen=True)
@@ -166,16 +166,14 @@ class Network(Description):
 
         return tuple(draw(k, shapes) for k, shapes in enumerate(self.shapes))
 
-    def forward(
-        self, parameters: Parameters, x: Array, into: Sequence[Array] | None = None
-    ) -> tuple[list[Array], list[Any]]:
-        """Every layer's output (…, units, m), and the caches for ``backward``; ``into``: the outputs to overwrite.
+    def forward(self, parameters: Parameters, x: Array) -> tuple[list[Array], list[Any]]:
+        """Every layer's output (…, units, m), and the caches for ``backward``.
 
         Layers with buffers or noise find them among the ``parameters`` (see ``merge``), and change the buffers in place.
         """
         outputs, caches = [], []
-        for k, (layer, p) in enumerate(zip(self.layers, parameters, strict=True)):
-            x, cache = layer.forward(p, x, into[k] if into is not None else None)
+        for layer, p in zip(self.layers, parameters, strict=True):
+            x, cache = layer.forward(p, x)
             outputs.append(x)
             caches.append(cache)
         return outputs, caches
@@ -192,40 +190,25 @@ class Network(Description):
             x, _ = layer.forward(p, x)
         return x
 
-    def backward(
-        self,
-        parameters: Parameters,
-        caches: list[Any],
-        dout: Array,
-        gradients: Parameters,
-        into: Sequence[Array] | None = None,
-    ) -> list[Array]:
-        """∂J/∂output of every layer, from ∂J/∂output of the last; writes parameter gradients into ``gradients``.
-
-        The gradient at the network's input is not computed: put an Identity first to see it.
-        """
+    def backward(self, parameters: Parameters, caches: list[Any], dout: Array, gradients: Parameters) -> list[Array]:
+        """∂J/∂output of every layer, from ∂J/∂output of the last; writes parameter gradients into ``gradients``."""
         douts = [dout]
-        for k in range(len(self.layers) - 1, -1, -1):
-            layer, p, cache = self.layers[k], parameters[k], caches[k]
-            if k:
-                dout = layer.backward(p, cache, dout, gradients[k], into[k - 1] if into is not None else None)
-                douts.append(dout)
-            else:
-                layer.gradients(p, cache, dout, gradients[k])
-        return douts[::-1]
+        for layer, p, cache, into in zip(
+            *(part[::-1] for part in (self.layers, parameters, caches, gradients)), strict=True
+        ):
+            dout, found = layer.backward(p, cache, dout)
+            douts.append(dout)
+            for name, gradient in found.items():
+                np.copyto(into[name], gradient)
+        return douts[-2::-1]  # the gradient at the network's input is no layer's
 
     def differentiate(
-        self, loss: Loss, parameters: Parameters, gradients: Parameters, x: Array, y: Array, into: Trace | None = None
+        self, loss: Differentiate, parameters: Parameters, gradients: Parameters, x: Array, *targets: Array
     ) -> tuple[Array, Trace]:
-        """The loss (…), and the trace of the pass; parameter gradients go into ``gradients``.
-
-        ``into``: the trace of an earlier pass over a batch of the same shape, whose arrays this one may overwrite. Fresh
-        arrays for every step cost more than the arithmetic: the system hands out their pages anew each time.
-        """
-        outputs, caches = self.forward(parameters, x, None if into is None else into.outputs)
-        value, dout = loss(outputs[-1], y)
-        room = None if into is None else into.douts
-        return value, Trace(outputs, self.backward(parameters, caches, dout, gradients, room))
+        """``loss(output, *targets)`` (…), and the trace of the pass; parameter gradients go into ``gradients``."""
+        outputs, caches = self.forward(parameters, x)
+        value, dout = loss(outputs[-1], *targets)
+        return value, Trace(outputs, self.backward(parameters, caches, dout, gradients))
 
 
 def merge(*parts: Parameters) -> Parameters:

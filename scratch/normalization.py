@@ -46,14 +46,14 @@ class BatchNorm(Layer):
             raise InvalidInput(f"{self}: training needs at least two examples in a batch, got {examples}")
 
     @silent
-    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, tuple[Array, Array]]:
+    def forward(self, p: Tensors, x: Array) -> tuple[Array, tuple[Array, Array]]:
         if self.running:
             normal, variance = x - p["mean"], p["variance"]
         else:
             normal, variance = self._measure(p, x)
         factor = 1 / np.sqrt(variance + self.epsilon)  # (…, o, 1)
         normal *= factor
-        return _affine(p, normal, self.affine, out), (normal, factor)
+        return _affine(p, normal, self.affine), (normal, factor)
 
     def _measure(self, p: Tensors, x: Array) -> tuple[Array, Array]:
         """X − μ and σ² of this batch; the running statistics take note of it."""
@@ -69,18 +69,10 @@ class BatchNorm(Layer):
         return apart, variance
 
     @silent
-    def backward(self, p: Tensors, cache: Any, dout: Array, into: Tensors, out: Array | None = None) -> Array:
+    def backward(self, p: Tensors, cache: Any, dout: Array) -> tuple[Array, Tensors]:
         normal, factor = cache
-        self.gradients(p, cache, dout, into)
-        dx = dout * p["gamma"] if self.affine else dout
-        if self.running:
-            return np.multiply(dx, factor, out=out)
-        return _through_norm(dx, normal, factor, -1, out)
-
-    @silent
-    def gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
-        if self.affine:
-            _affine_gradients(cache[0], dout, into)
+        dnormal, gradients = _affine_backward(p, normal, dout, self.affine)
+        return (dnormal * factor if self.running else _through_norm(dnormal, normal, factor, -1)), gradients
 
     def formula(self, p: Tensors, x: Any) -> Any:
         self.check_examples(x.shape[-1])
@@ -106,23 +98,18 @@ class LayerNorm(Layer):
         return {"gamma": (n_in, 1), "beta": (n_in, 1)} if self.affine else {}
 
     @silent
-    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, tuple[Array, Array]]:
+    def forward(self, p: Tensors, x: Array) -> tuple[Array, tuple[Array, Array]]:
         normal, _ = centred(x, -2)
         variance = np.add.reduce(normal * normal, axis=-2, keepdims=True) / x.shape[-2]
         factor = 1 / np.sqrt(variance + self.epsilon)  # (…, 1, m)
         normal *= factor
-        return _affine(p, normal, self.affine, out), (normal, factor)
+        return _affine(p, normal, self.affine), (normal, factor)
 
     @silent
-    def backward(self, p: Tensors, cache: Any, dout: Array, into: Tensors, out: Array | None = None) -> Array:
+    def backward(self, p: Tensors, cache: Any, dout: Array) -> tuple[Array, Tensors]:
         normal, factor = cache
-        self.gradients(p, cache, dout, into)
-        return _through_norm(dout * p["gamma"] if self.affine else dout, normal, factor, -2, out)
-
-    @silent
-    def gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
-        if self.affine:
-            _affine_gradients(cache[0], dout, into)
+        dnormal, gradients = _affine_backward(p, normal, dout, self.affine)
+        return _through_norm(dnormal, normal, factor, -2), gradients
 
     def formula(self, p: Tensors, x: Any) -> Any:
         mean = np.mean(x, axis=-2, keepdims=True)
@@ -130,35 +117,34 @@ class LayerNorm(Layer):
         return p["gamma"] * normal + p["beta"] if self.affine else normal
 
 
-def centred(x: Array, axis: int, out: Array | None = None) -> tuple[Array, Array]:
-    """x − mean, in ``out`` where given, and the mean along ``axis`` (kept, of length 1).
+def centred(x: Array, axis: int) -> tuple[Array, Array]:
+    """x − mean, and the mean along ``axis`` (kept, of length 1).
 
     The mean of what is left is taken off once more: far from 0 a sum rounds by more than the numbers differ from each other.
     """
     n = x.shape[axis]
     mean = np.add.reduce(x, axis=axis, keepdims=True) / n
-    apart = np.subtract(x, mean, out=out)
+    apart = x - mean
     rest = np.add.reduce(apart, axis=axis, keepdims=True) / n
     apart -= rest
     return apart, mean + rest
 
 
-def _affine(p: Tensors, normal: Array, affine: bool, out: Array | None) -> Array:
+def _affine(p: Tensors, normal: Array, affine: bool) -> Array:
+    return normal * p["gamma"] + p["beta"] if affine else normal.copy()  # the cache keeps the other
+
+
+def _affine_backward(p: Tensors, normal: Array, dout: Array, affine: bool) -> tuple[Array, Tensors]:
+    """∂J/∂x̂, and the gradients of γ and β."""
     if not affine:
-        return normal.copy() if out is None else np.positive(normal, out=out)  # the cache keeps the other
-    a = np.multiply(normal, p["gamma"], out=out)
-    a += p["beta"]
-    return a
+        return dout, {}
+    dgamma, dbeta = (np.add.reduce(a, axis=-1, keepdims=True) for a in (dout * normal, dout))
+    return dout * p["gamma"], {"gamma": dgamma, "beta": dbeta}
 
 
-def _affine_gradients(normal: Array, dout: Array, into: Tensors) -> None:
-    np.add.reduce(dout * normal, axis=-1, keepdims=True, out=into["gamma"])
-    np.add.reduce(dout, axis=-1, keepdims=True, out=into["beta"])
-
-
-def _through_norm(dnormal: Array, normal: Array, factor: Array, axis: int, out: Array | None) -> Array:
+def _through_norm(dnormal: Array, normal: Array, factor: Array, axis: int) -> Array:
     """∂J/∂x of x̂ = (x − μ)/σ along ``axis``: (1/σ)(g − mean g − x̂ mean(g x̂)); μ and σ move with x as well."""
-    dx, _ = centred(dnormal, axis, out)
+    dx, _ = centred(dnormal, axis)
     dx -= normal * (np.add.reduce(dx * normal, axis=axis, keepdims=True) / normal.shape[axis])  # mean x̂ = 0
     dx *= factor
     return dx

@@ -6,9 +6,10 @@ biases too; it is added to the gradient (g + λθ) everywhere but in AdamW. Prod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import frexp, inf, sqrt
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from scratch.errors import InvalidInput
 from scratch.layers import Array
 from scratch.options import Description, require
 
+MANY, BLOCK = 1_000_000, 65_536  # numbers in θ from which on, and in how many at a time, it is updated block by block
 Memory = dict[str, Any]  # arrays of θ's size, and a count
 Rates: TypeAlias = "float | tuple[Rates, ...]"  # one learning rate, or (nested) one for each member of a stack
 Rate: TypeAlias = "float | NDArray[np.float64]"
@@ -26,7 +28,7 @@ AMOUNTS = {"weight_decay", "lr_decay", "initial_accumulator_value", "eps"}  # fi
 
 @dataclass(frozen=True)
 class Optimizer(Description):
-    """What every update rule answers. ``update`` makes no array of θ's size: ``start`` has made room for all it needs."""
+    """What every update rule answers."""
 
     learning_rate: Rates = 1e-3
     weight_decay: float = field(default=0.0, kw_only=True)
@@ -55,27 +57,52 @@ class Optimizer(Description):
         if self.base.ndim and self.base.shape != theta.shape[:-1]:
             sizes = f"{self.base.shape} rates for a stack of shape {theta.shape[:-1]}"
             raise InvalidInput(f"{type(self).__name__}(learning_rate): {sizes}")
-        coupled = self.weight_decay and not self.decoupled
-        names = ("step", *(("decayed",) if coupled else ()), *self.remembers())
-        return {"updates": 0} | {name: np.zeros_like(theta) for name in names}
+        return {"updates": 0} | {name: np.zeros_like(theta) for name in self.remembers()}
 
     def remembers(self) -> tuple[str, ...]:
         """Names of what starts at zero and lasts from step to step."""
         return ()
 
+    @final
     def update(self, theta: Array, gradient: Array, memory: Memory, rate: Any = None) -> None:
         """Changes θ and the memory in place, never the gradient; ``rate`` (a number or (…)) stands for ``learning_rate``."""
+        self.apply(theta, gradient, memory, *self.count(memory, rate, theta.dtype))
+
+    def count(self, memory: Memory, rate: Any, dtype: np.dtype) -> list[Any]:
+        """Counts the update; its ``rates`` in θ's type, numbers or (…, 1): with float64 NumPy would compute float32 θ in float64."""
         memory["updates"] += 1
-        if (decayed := memory.get("decayed")) is not None:
-            gradient = np.add(np.multiply(theta, self.weight_decay, out=decayed), gradient, out=decayed)
         rate = self.learning_rate if rate is None else rate
-        if type(rate) is not float:  # with a float64 scalar NumPy would compute float32 θ in float64
+        if type(rate) is not float:
             rate = np.asarray(rate, float)
             rate = rate if rate.ndim else float(rate)
-        self.descend(theta, gradient, memory, rate)
+        rates = self.rates(memory["updates"], rate)
+        return [dtype.type(r) if type(r) is float else np.asarray(r, dtype)[..., None] for r in rates]
 
-    def descend(self, theta: Array, gradient: Array, memory: Memory, rate: Rate) -> None:
-        """``update``, the weight decay being part of the gradient (or left to AdamW)."""
+    def rates(self, t: int, rate: Rate) -> tuple[Any, ...]:
+        """The numbers, or arrays (…), that are others at every update t = 1, 2, …"""
+        return (rate,)
+
+    def apply(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
+        """The rest of ``update``. Many parameters are taken in blocks that stay in the cache from call to call."""
+        if theta.size <= MANY:
+            self._apply(theta, gradient, memory, rates)
+            return
+        width = max(1, BLOCK * theta.shape[-1] // theta.size)
+        for first in range(0, theta.shape[-1], width):
+            block = np.s_[..., first : first + width]
+            parts = {name: a[block] for name, a in memory.items() if isinstance(a, np.ndarray)}
+            own = memory | parts
+            self._apply(theta[block], gradient[block], own, rates)
+            if any(own[name] is not part for name, part in parts.items()):
+                raise TypeError(f"{type(self).__name__}.descend must change its memory in place")
+
+    def _apply(self, theta: Array, gradient: Array, memory: Memory, rates: Sequence[Any]) -> None:
+        if self.weight_decay and not self.decoupled:
+            gradient = gradient + theta * self.weight_decay
+        self.descend(theta, gradient, memory, *rates)
+
+    def descend(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
+        """The formula, in place, the weight decay being part of the gradient (or left to AdamW)."""
         raise NotImplementedError
 
 
@@ -99,16 +126,18 @@ class SGD(Optimizer):
     def remembers(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def descend(self, theta: Array, gradient: Array, memory: Memory, rate: Rate) -> None:
-        direction = self._accelerate(gradient, memory) if self.momentum else gradient
-        _move(theta, direction, rate, memory["step"])
+    def rates(self, t: int, rate: Rate) -> tuple[Any, ...]:
+        return (rate, 1 - self.dampening if t > 1 else 1.0) if self.dampening else (rate,)
 
-    def _accelerate(self, gradient: Array, memory: Memory) -> Array:
-        velocity, room = memory["velocity"], memory["step"]
-        velocity *= self.momentum
-        dampened = self.dampening and memory["updates"] > 1
-        velocity += np.multiply(gradient, 1 - self.dampening, out=room) if dampened else gradient
-        return np.add(np.multiply(velocity, self.momentum, out=room), gradient, out=room) if self.nesterov else velocity
+    def descend(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
+        rate, *undamped = rates
+        direction = gradient
+        if self.momentum:
+            velocity = memory["velocity"]
+            velocity *= self.momentum
+            velocity += gradient * undamped[0] if undamped else gradient
+            direction = velocity * self.momentum + gradient if self.nesterov else velocity
+        theta -= direction * rate
 
 
 @dataclass(frozen=True)
@@ -123,11 +152,12 @@ class Adagrad(Optimizer):
     def start(self, theta: Array) -> Memory:
         return super().start(theta) | {"squares": np.full_like(theta, self.initial_accumulator_value)}
 
-    def descend(self, theta: Array, gradient: Array, memory: Memory, rate: Rate) -> None:
-        squares, room = memory["squares"], memory["step"]
-        squares += np.multiply(gradient, gradient, out=room)
-        rate = rate / (1 + (memory["updates"] - 1) * self.lr_decay)
-        _move(theta, _quotient(gradient, squares, self.eps, room), rate, room)
+    def rates(self, t: int, rate: Rate) -> tuple[Any, ...]:
+        return (rate / (1 + (t - 1) * self.lr_decay),)
+
+    def descend(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
+        memory["squares"] += gradient * gradient
+        theta -= gradient / (np.sqrt(memory["squares"]) + self.eps) * rates[0]
 
 
 @dataclass(frozen=True)
@@ -147,24 +177,21 @@ class RMSProp(Optimizer):
     def remembers(self) -> tuple[str, ...]:
         return "square", *(("mean",) if self.centered else ()), *(("velocity",) if self.momentum else ())
 
-    def descend(self, theta: Array, gradient: Array, memory: Memory, rate: Rate) -> None:
-        room = memory["step"]
-        _average_square(memory["square"], gradient, self.decay, room)
+    def descend(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
+        _average_square(memory["square"], gradient, self.decay)
         variance = self._variance(gradient, memory) if self.centered else memory["square"]
-        direction = _quotient(gradient, variance, self.eps, room)
+        direction = gradient / (np.sqrt(variance) + self.eps)
         if self.momentum:
+            memory["velocity"] *= self.momentum
+            memory["velocity"] += direction
             direction = memory["velocity"]
-            direction *= self.momentum
-            direction += room
-        _move(theta, direction, rate, room)
+        theta -= direction * rates[0]
 
     def _variance(self, gradient: Array, memory: Memory) -> Array:
-        mean, room = memory["mean"], memory["step"]
-        _average(mean, gradient, self.decay, room)
-        np.multiply(mean, mean, out=room)
-        np.minimum(room, np.finfo(room.dtype).max, out=room)  # an s that overflows stays ∞, where ∞ − ∞ would be NaN
-        np.subtract(memory["square"], room, out=room)
-        return np.maximum(room, 0, out=room)
+        mean, largest = memory["mean"], np.finfo(gradient.dtype).max
+        _average(mean, gradient, self.decay)
+        square = np.minimum(mean * mean, largest)  # an s that overflows stays ∞, where ∞ − ∞ would be NaN
+        return np.maximum(memory["square"] - square, 0)
 
 
 @dataclass(frozen=True)
@@ -176,17 +203,13 @@ class Adadelta(Optimizer):
     eps: float = 1e-6
 
     def remembers(self) -> tuple[str, ...]:
-        return "square", "square_step", "root"
+        return "square", "square_step"
 
-    def descend(self, theta: Array, gradient: Array, memory: Memory, rate: Rate) -> None:
-        step, root = memory["step"], memory["root"]
-        _average_square(memory["square"], gradient, self.rho, root)
-        np.sqrt(np.add(memory["square"], self.eps, out=root), out=root)
-        np.sqrt(np.add(memory["square_step"], self.eps, out=step), out=step)
-        step /= root
-        step *= gradient
-        _average_square(memory["square_step"], step, self.rho, root)
-        _move(theta, step, rate, step)
+    def descend(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
+        _average_square(memory["square"], gradient, self.rho)
+        step = np.sqrt(memory["square_step"] + self.eps) / np.sqrt(memory["square"] + self.eps) * gradient
+        _average_square(memory["square_step"], step, self.rho)
+        theta -= step * rates[0]
 
 
 @dataclass(frozen=True)
@@ -204,16 +227,17 @@ class Moments(Optimizer):
     def remembers(self) -> tuple[str, ...]:
         return ("mean", "square", "largest") if self.amsgrad else ("mean", "square")
 
-    def descend(self, theta: Array, gradient: Array, memory: Memory, rate: Rate) -> None:
-        room, square = memory["step"], memory["square"]
-        corrections = [1 - beta ** memory["updates"] for beta in self.betas]  # m and s start at 0, too small by these
-        _average(memory["mean"], gradient, self.betas[0], room)
-        _average_square(square, gradient, self.betas[1], room)
+    def rates(self, t: int, rate: Rate) -> tuple[Any, ...]:
+        first, second = (1 - beta**t for beta in self.betas)  # m and s start at 0, too small by these
+        return rate / first, sqrt(second)
+
+    def descend(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
+        square, (rate, correction) = memory["square"], rates[:2]
+        _average(memory["mean"], gradient, self.betas[0])
+        _average_square(square, gradient, self.betas[1])
         if self.amsgrad:
             square = np.maximum(memory["largest"], square, out=memory["largest"])
-        np.divide(np.sqrt(square, out=room), sqrt(corrections[1]), out=room)
-        room += self.eps
-        _move(theta, np.divide(memory["mean"], room, out=room), rate / corrections[0], room)
+        theta -= memory["mean"] / (np.sqrt(square) / correction + self.eps) * rate
 
 
 @dataclass(frozen=True)
@@ -231,45 +255,27 @@ class AdamW(Moments):
     weight_decay: float = field(default=1e-2, kw_only=True)
     decoupled = True
 
-    def descend(self, theta: Array, gradient: Array, memory: Memory, rate: Rate) -> None:
-        theta *= _column(1 - rate * self.weight_decay, theta)
-        super().descend(theta, gradient, memory, rate)
+    def rates(self, t: int, rate: Rate) -> tuple[Any, ...]:
+        return *super().rates(t, rate), 1 - rate * self.weight_decay
+
+    def descend(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
+        theta *= rates[2]
+        super().descend(theta, gradient, memory, *rates)
 
 
-def _column(rate: Rate, theta: Array) -> Any:
-    """One rate for each member as (…, 1), in θ's dtype; a number as it is."""
-    return rate if isinstance(rate, float) else rate.astype(theta.dtype)[..., None]
-
-
-def _move(theta: Array, direction: Array, rate: Rate, room: Array) -> None:
-    theta -= np.multiply(direction, _column(rate, theta), out=room)
-
-
-def _quotient(gradient: Array, square: Array, eps: float, room: Array) -> Array:
-    np.sqrt(square, out=room)
-    room += eps
-    return np.divide(gradient, room, out=room)
-
-
-def _average(mean: Array, new: Array, decay: float, room: Array) -> None:
+def _average(mean: Array, new: Array, decay: float) -> None:
     """mean ← decay·mean + (1 − decay)·new, from that of the two which weighs more: what outweighs the other must not cancel."""
-    np.subtract(new, mean, out=room)
     if decay > 0.5:
-        room *= 1 - decay
-        mean += room
+        mean += (new - mean) * (1 - decay)
     else:
-        room *= decay
-        np.subtract(new, room, out=mean)
+        np.subtract(new, (new - mean) * decay, out=mean)
 
 
-def _average_square(square: Array, new: Array, decay: float, room: Array) -> None:
+def _average_square(square: Array, new: Array, decay: float) -> None:
     """square ← decay·square + (1 − decay)·new²; new² may overflow where the product does not, so a power of two goes ahead."""
     share, exponent = frexp(1 - decay)
-    np.multiply(new, 2.0 ** (exponent - 1), out=room)
-    room *= new
-    room *= 2 * share
     square *= decay
-    square += room
+    square += new * 2.0 ** (exponent - 1) * new * (2 * share)
 
 
 @dataclass(frozen=True)

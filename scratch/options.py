@@ -46,6 +46,10 @@ class Description:
 
     def __init_subclass__(cls, **given: Any) -> None:
         super().__init_subclass__(**given)
+        for name in vars(cls):
+            above = next((base for base in cls.__mro__[1:] if name in vars(base)), object)
+            if getattr(vars(above).get(name), "__final__", False):  # it would not be called everywhere
+                raise TypeError(f"{cls.__name__}.{name}: {above.__name__}'s own is final; write what it calls instead")
         if own := vars(cls).get("__post_init__"):  # also where it does not call super's
 
             @wraps(own)

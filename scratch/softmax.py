@@ -22,18 +22,14 @@ class Softmax(AcrossUnits):
     """a_i = e^z_i / Σ_k e^z_k over the units of each example; ∂J/∂z = a(g − Σ_k g_k a_k) with g = ∂J/∂a."""
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        a = _below_largest(z, out)
-        np.exp(a, out=a)
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
+        a = np.exp(below_largest(z))
         a /= np.add.reduce(a, axis=-2, keepdims=True)
         return a, a
 
     @silent
-    def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
-        mean = np.add.reduce(da * a, axis=-2, keepdims=True)
-        dz = np.subtract(da, mean, out=out)
-        dz *= a
-        return dz
+    def backward(self, p: Tensors, a: Array, da: Array) -> tuple[Array, Tensors]:
+        return (da - np.add.reduce(da * a, axis=-2, keepdims=True)) * a, {}
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return np.exp(z) / np.sum(np.exp(z), axis=-2, keepdims=True)
@@ -44,20 +40,19 @@ class LogSoftmax(AcrossUnits):
     """a_i = z_i − ln Σ_k e^z_k over the units of each example; ∂J/∂z = g − e^a Σ_k g_k with g = ∂J/∂a."""
 
     @silent
-    def forward(self, p: Tensors, z: Array, out: Array | None = None) -> tuple[Array, Array]:
-        a = _below_largest(z, out)
-        a -= np.log(np.add.reduce(np.exp(a), axis=-2, keepdims=True))
+    def forward(self, p: Tensors, z: Array) -> tuple[Array, Array]:
+        shifted = below_largest(z)
+        a = shifted - np.log(np.add.reduce(np.exp(shifted), axis=-2, keepdims=True))
         return a, a
 
     @silent
-    def backward(self, p: Tensors, a: Array, da: Array, into: Tensors, out: Array | None = None) -> Array:
-        dz = np.exp(a) * np.add.reduce(da, axis=-2, keepdims=True)
-        return np.subtract(da, dz, out=out)
+    def backward(self, p: Tensors, a: Array, da: Array) -> tuple[Array, Tensors]:
+        return da - np.exp(a) * np.add.reduce(da, axis=-2, keepdims=True), {}
 
     def formula(self, p: Tensors, z: Any) -> Any:
         return z - np.log(np.sum(np.exp(z), axis=-2, keepdims=True))
 
 
-def _below_largest(z: Array, out: Array | None) -> Array:
+def below_largest(z: Array) -> Array:
     """z less the largest of its example: e^z cannot overflow, and softmax does not see the difference."""
-    return np.subtract(z, np.maximum.reduce(z, axis=-2, keepdims=True), out=out)
+    return z - np.maximum.reduce(z, axis=-2, keepdims=True)

@@ -83,10 +83,11 @@ def _horner(coefficients: tuple[float, ...], t: Array) -> Array:
 
 def _blockwise(function: Callable[[Array], Array], x: Array) -> Array:
     """``function`` on float64 or complex128 blocks of x, the result in x's type and shape."""
-    x = np.asarray(x)
+    x = np.asanyarray(x)
     kept = x.dtype if x.dtype.kind in "fc" else np.dtype(float)
     working = np.complex128 if kept.kind == "c" else np.float64
-    flat, result = x.reshape(-1), np.empty(x.size, kept)
+    flat = x.reshape(-1)
+    result = np.empty_like(flat, kept)
     for start in range(0, x.size, BLOCK):
         block = slice(start, start + BLOCK)
         result[block] = function(flat[block].astype(working))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from scratch.contract import Batch, Job, Snapshot
 from scratch.errors import InvalidInput
-from scratch.layers import Array, Tensors
-from scratch.network import Parameters, Trace, merge
+from scratch.layers import Array, Tensors, silent
+from scratch.network import Network, Parameters, merge
+from scratch.optimizers import Memory
+from scratch.recording import cannot_replay
+from scratch.replay import Repeat
 
 
 @dataclass
@@ -23,13 +26,20 @@ class State:
     parameters: Parameters
     gradients: Parameters
     buffers: Parameters
-    given: Parameters  # parameters, buffers and noise, as the layers want them
-    memory: Tensors
+    memory: Memory
     plan: Tensors  # the schedule's memory
     rate: Any = None  # of the next update; None: the optimizer's own
     number: int = 0  # updates done
-    trace: Trace | None = None  # of the last step: room for the next
     loss: Any = None  # J (…,) of the last step
+    repeat: Repeat = field(default_factory=Repeat)
+
+    def held(self, hold: Callable[[Array], Array], network: Network) -> State:
+        """The same arrays, each as ``hold`` gives it back."""
+        theta, gradient = hold(self.theta), hold(self.gradient)
+        buffers = tuple({name: hold(a) for name, a in named.items()} for named in self.buffers)
+        memory = {name: hold(a) if isinstance(a, np.ndarray) else a for name, a in self.memory.items()}
+        views = network.views(theta), network.views(gradient)
+        return State(theta, gradient, *views, buffers, memory, self.plan, number=self.number)
 
 
 def start(job: Job) -> State:
@@ -37,9 +47,8 @@ def start(job: Job) -> State:
     network = job.network
     theta = network.flatten(job.parameters)
     gradient = np.zeros_like(theta)
-    parameters, buffers = network.views(theta), job.start_buffers()
-    memory, given = job.optimizer.start(theta), merge(parameters, buffers)
-    state = State(theta, gradient, parameters, network.views(gradient), buffers, given, memory, {})
+    views, memory = (network.views(theta), network.views(gradient)), job.optimizer.start(theta)
+    state = State(theta, gradient, *views, job.start_buffers(), memory, {})
     if job.schedule is not None:
         state.plan = job.schedule.start(job.optimizer.base)
         state.rate = job.schedule.rate(state.plan, 0, None)
@@ -47,31 +56,66 @@ def start(job: Job) -> State:
 
 
 def step(job: Job, state: State, batch: Batch) -> Array:
-    """One update on one batch; J (…,) before it."""
-    differentiate(job, state, batch)
-    return advance(job, state)
+    """One update on one batch; J (…,) before it. The same bits as ``differentiate`` and ``advance``, but recorded and replayed."""
+    target, noise = _given(job, state, batch)
+    rates = job.optimizer.count(state.memory, state.rate, state.theta.dtype)
+    masks = [mask for named in noise for mask in named.values()]
+    end = 1 + len(target)
+
+    def calculation(given: list[Array], hold: Callable[[Array], Array]) -> Array:
+        held, left = state.held(hold, job.network), iter(given[end + len(rates) :])
+        own_noise = tuple({name: next(left) for name in named} for named in noise)
+        loss = _differentiate(job, held, given[0], given[1:end], own_noise)
+        before = dict(held.memory)
+        _descend(job, held, given[end : end + len(rates)])
+        if changed := {name: a for name, a in held.memory.items() if a is not before.get(name)}:
+            state.memory.update({name: _plain(a) for name, a in changed.items()})
+            cannot_replay(held.theta)  # the next step begins with other arrays
+        return loss
+
+    state.loss = state.repeat.run(calculation, [batch.x, *target, *rates, *masks])
+    return _count(job, state)
 
 
+@silent
 def differentiate(job: Job, state: State, batch: Batch) -> None:
     """J and its gradient on one batch, into ``state``."""
-    before = state.trace
-    room = before if before is not None and before.outputs[0].shape[-1] == batch.x.shape[-1] else None
-    if job.noise is not None:
-        for p, handed in zip(state.given, job.noise_at(state.number, batch.x.shape[-1]), strict=True):
-            p.update(handed)
-    state.loss, state.trace = job.network.differentiate(job.loss, state.given, state.gradients, batch.x, batch.y, room)
-    if job.penalty is not None:
-        state.loss = state.loss + job.penalty(state.parameters)
-        job.penalty.add_gradient(state.parameters, state.gradients)
+    state.loss = _differentiate(job, state, batch.x, *_given(job, state, batch))
 
 
+@silent
 def advance(job: Job, state: State) -> Array:
     """The update that follows ``differentiate``; J (…,) before it."""
+    _descend(job, state, job.optimizer.count(state.memory, state.rate, state.theta.dtype))
+    return _count(job, state)
+
+
+def _given(job: Job, state: State, batch: Batch) -> tuple[tuple[Array, ...], Parameters]:
+    """The prepared targets, and the noise, if any: what a step depends on beside X and its state."""
+    noise = () if job.noise is None else job.noise_at(state.number, batch.x.shape[-1])
+    if batch.origin is job.data and job.settled:
+        return (batch.y,), noise
+    return job.loss.prepare(batch.y, job.network.widths[-1], batch.x.dtype), noise
+
+
+def _differentiate(job: Job, state: State, x: Array, target: Sequence[Array], noise: Parameters) -> Array:
+    given = merge(state.parameters, state.buffers, noise if len(noise) else ({},) * len(job.layers))
+    loss, _ = job.network.differentiate(job.loss.differentiate, given, state.gradients, x, *target)
+    if job.penalty is not None:
+        loss = loss + job.penalty(state.parameters)
+        job.penalty.add_gradient(state.parameters, state.gradients)
+    return loss
+
+
+def _descend(job: Job, state: State, rates: Sequence[Any]) -> None:
     if job.clip is not None:
         job.clip(state.gradient)
-    job.optimizer.update(state.theta, state.gradient, state.memory, state.rate)
+    job.optimizer.apply(state.theta, state.gradient, state.memory, *rates)
     if job.constraint is not None:
         job.constraint.project(state.parameters)
+
+
+def _count(job: Job, state: State) -> Array:
     state.number += 1
     if job.schedule is not None:
         state.rate = job.schedule.rate(state.plan, state.number, state.loss)
@@ -88,9 +132,10 @@ def train(job: Job) -> Iterator[Snapshot]:
     if job.batches is None:
         raise InvalidInput("to train, a job needs batches: job.batches is None")
     state = start(job)
+    shown = set(job.snapshots)
     for number, columns in enumerate(job.batches):
         batch = job.data.columns(columns)
-        if number in job.snapshots:
+        if number in shown:
             yield _look(job, job.network.views(state.theta.copy()), _copy(state.buffers), number, batch)
         if number < len(job.batches) - 1:
             step(job, state, batch)
@@ -118,3 +163,7 @@ def _stacked(job: Job, signal: Array) -> Array:
 
 def _copy(buffers: Parameters) -> Parameters:
     return tuple({name: array.copy() for name, array in named.items()} for named in buffers)
+
+
+def _plain(thing: Any) -> Any:
+    return np.asarray(thing) if isinstance(thing, np.ndarray) else thing

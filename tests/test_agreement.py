@@ -194,28 +194,28 @@ def test_float32_has_a_bound_of_its_own():
 
 
 WRONG = {
-    "tanh's derivative 1 − a": (Tanh, "backward", lambda self, p, a, da, into, out=None: da * (1 - a)),
-    "tanh's derivative left out": (Tanh, "backward", lambda self, p, a, da, into, out=None: da),
+    "tanh's derivative 1 − a": (Tanh, "backward", lambda self, p, a, da: (da * (1 - a), {})),
+    "tanh's derivative left out": (Tanh, "backward", lambda self, p, a, da: (da, {})),
     "bias gradient averaged": (
         Dense,
-        "gradients",
-        lambda self, p, x, dz, into: (
-            np.matmul(dz, x.mT, out=into["W"]),
-            self.bias and np.copyto(into["b"], dz.mean(-1, keepdims=True)),
+        "backward",
+        lambda self, p, x, dz: (
+            p["W"].mT @ dz,
+            {"W": dz @ x.mT, **({"b": dz.mean(-1, keepdims=True)} if self.bias else {})},
         ),
     ),
     "weight gradient averaged": (
         Dense,
-        "gradients",
-        lambda self, p, x, dz, into: (
-            np.copyto(into["W"], dz @ x.mT / 6),
-            self.bias and np.copyto(into["b"], dz.sum(-1, keepdims=True)),
+        "backward",
+        lambda self, p, x, dz: (
+            p["W"].mT @ dz,
+            {"W": dz @ x.mT / 6, **({"b": dz.sum(-1, keepdims=True)} if self.bias else {})},
         ),
     ),
-    "bias forgotten": (Dense, "forward", lambda self, p, x, out=None: (p["W"] @ x, x)),
+    "bias forgotten": (Dense, "forward", lambda self, p, x: (p["W"] @ x, x)),
     "mean over examples alone": (
         SquaredError,
-        "__call__",
+        "differentiate",
         lambda self, z, y: (((z - y) ** 2).sum((-2, -1)) / 11, 2 * (z - y) / 11),
     ),
 }
@@ -230,24 +230,23 @@ def test_wrong_formula_breaks_pointwise_agreement(kind, name, wrong, monkeypatch
     assert worst(compared(job)) > 1e6
 
 
-def without_variance(self, p, cache, dout, into, out=None):
+def without_variance(self, p, cache, dout):
     """Batch norm's backward pass with σ held fixed."""
-    self.gradients(p, cache, dout, into)
     dx = dout * p["gamma"] if self.affine else dout
-    return (dx - dx.mean(-1, keepdims=True)) * cache[1]
+    return (dx - dx.mean(-1, keepdims=True)) * cache[1], BatchNorm.right(self, p, cache, dout)[1]
 
 
-def without_mean(self, p, cache, dout, into, out=None):
+def without_mean(self, p, cache, dout):
     """Layer norm's backward pass with μ held fixed."""
-    self.gradients(p, cache, dout, into)
     dx = dout * p["gamma"] if self.affine else dout
-    return (dx - cache[0] * (dx * cache[0]).mean(-2, keepdims=True)) * cache[1]
+    dx = (dx - cache[0] * (dx * cache[0]).mean(-2, keepdims=True)) * cache[1]
+    return dx, LayerNorm.right(self, p, cache, dout)[1]
 
 
-def without_skip(self, p, caches, dout, into, out=None):
+def without_skip(self, p, caches, dout):
     """A residual layer's backward pass through the branch alone."""
-    right = Residual.right(self, p, caches, dout, into)
-    return right - dout
+    right, gradients = Residual.right(self, p, caches, dout)
+    return right - dout, gradients
 
 
 WRONG_LAYERS = {
@@ -287,23 +286,23 @@ def swapped(self, p, x):
     return BatchNorm.right(replace(self, momentum=1 - self.momentum), p, x)
 
 
-def early(self, gradient, memory):
+def early(self, theta, gradient, memory, rate):
     """Nesterov's direction from the velocity of the step before."""
     direction = gradient + self.momentum * memory["velocity"]
-    SGD.right(self, gradient, memory)
-    return direction
+    SGD.right(self, theta.copy(), gradient, memory, rate)
+    theta -= direction * rate
 
 
-def undamped(self, gradient, memory):
+def undamped(self, theta, gradient, memory, rate, damping):
     """Dampening forgotten."""
-    return SGD.right(replace(self, dampening=0.0), gradient, memory)
+    SGD.right(replace(self, dampening=0.0), theta, gradient, memory, rate)
 
 
 WRONG_UPDATES = {
     "running variance biased": ("everything", BatchNorm, "_measure", biased),
     "momentum weighs the old value": ("everything", BatchNorm, "_measure", swapped),
-    "Nesterov off by one": ("nesterov", SGD, "_accelerate", early),
-    "dampening forgotten": ("dampening", SGD, "_accelerate", undamped),
+    "Nesterov off by one": ("nesterov", SGD, "descend", early),
+    "dampening forgotten": ("dampening", SGD, "descend", undamped),
 }
 
 
@@ -338,21 +337,21 @@ def test_correct_runs_of_every_layer_are_quiet(name, dtype):
             assert 1e-3 < worst(found) <= 1
 
 
-def weighed(self, theta, gradient, memory, rate=None):
+def weighed(self, theta, gradient, memory, rate):
     velocity = memory["velocity"]
     velocity *= self.momentum
     velocity += (1 - self.momentum) * gradient
     theta -= self.learning_rate * velocity
 
 
-def nesterov(self, theta, gradient, memory, rate=None):
+def nesterov(self, theta, gradient, memory, rate):
     velocity = memory["velocity"]
     velocity *= self.momentum
     velocity += gradient
     theta -= self.learning_rate * (gradient + self.momentum * velocity)
 
 
-def forgetful(self, theta, gradient, memory, rate=None):
+def forgetful(self, theta, gradient, memory, rate):
     theta -= self.learning_rate * gradient
 
 
@@ -360,7 +359,7 @@ def forgetful(self, theta, gradient, memory, rate=None):
 def test_wrong_momentum_breaks_the_trajectory(wrong, monkeypatch):
     """v = μv + (1−μ)g, Nesterov's step, or no memory: pointwise they cannot be seen."""
     job = helpers.job("squared", Tanh(), (2,))
-    monkeypatch.setattr(SGD, "update", wrong)
+    monkeypatch.setattr(SGD, "descend", wrong)
     mine, other = list(ours.train(job)), list(theirs.train(job))
     assert worst(agreement.trajectory(job, mine, other, generator(0, "shadows"))) > 1e6
     at = helpers.at(job, mine[-1])

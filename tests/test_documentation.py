@@ -291,7 +291,7 @@ def test_shapes_are_symbolic(made):
     batch = parts(made["normalization.md"])["BatchNorm"]
     assert "`mean` (n_in, 1), first 0; `variance` (n_in, 1), first 1; `batches` (1, 1), first 0" in batch
     assert (
-        "**memory of `RMSProp(centered=True, momentum=0.9)`**: `step`, `square`, `mean`, `velocity`"
+        "**memory of `RMSProp(centered=True, momentum=0.9)`**: `square`, `mean`, `velocity`"
         in made["optimizers.md"]
     )
 

@@ -314,8 +314,8 @@ def test_float32_layers_stay_float32(layer):
     }
     p |= {name: a.astype("f4") for name, a in layer.buffers(2).items()}
     a, cache = layer.forward(p, x)
-    into = {name: np.zeros(shape, "f4") for name, shape in layer.shapes(2).items()}
-    assert a.dtype == layer.backward(p, cache, np.ones_like(a), into).dtype == np.float32
+    dx, gradients = layer.backward(p, cache, np.ones_like(a))
+    assert all(array.dtype == np.float32 for array in (a, dx, *gradients.values()))
     assert all(array.dtype in (np.float32, bool) for array in p.values())
     assert Twin(s.Network((layer.inference(),), 2)).float()(torch.tensor(x.T))[0].dtype == torch.float32
 

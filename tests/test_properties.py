@@ -227,11 +227,10 @@ def test_a_residual_layer_whose_branch_is_zero_is_the_identity(job, bias):
     }
     inside = merge(job.parameters, job.start_buffers(), job.noise_at(0, x.shape[-1]))
     p = zero | {f"{i}.{name}": a for i, named in enumerate(inside) for name, a in named.items()}
-    into = {name: np.zeros(job.leading + shape, x.dtype) for name, shape in layer.shapes(x.shape[-2]).items()}
     a, cache = layer.forward(p, x)
     assert np.array_equal(a, np.broadcast_to(x, a.shape))
     upstream = np.random.default_rng(0).standard_normal(a.shape).astype(x.dtype)
-    assert np.array_equal(layer.backward(p, cache, upstream, into), upstream)
+    assert np.array_equal(layer.backward(p, cache, upstream)[0], upstream)
 
 
 @holds(40, job=drawn.jobs())

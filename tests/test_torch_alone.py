@@ -16,6 +16,7 @@ import scratch.autodiff
 import scratch.special
 import scratch.training
 from scratch import Tanh
+from scratch.network import merge
 from torchref import training as theirs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,15 +98,16 @@ def test_silence_is_complete(name, silent_scratch):
         lambda: scratch.training.step(job, state, job.data),
         lambda: scratch.autodiff.gradient(x, []),
         lambda: scratch.special.erf(x),
-        lambda: job.network.predict(state.given, x),
+        lambda: job.network.predict(merge(state.parameters, state.buffers), x),
         lambda: job.network.flatten(job.parameters),
         *(lambda layer=layer: layer.forward({}, x) for layer in job.layers),
-        *(lambda layer=layer: layer.backward({}, None, x, {}) for layer in job.layers),
-        *(lambda layer=layer: layer.gradients({}, None, x, {}) for layer in job.layers),
+        *(lambda layer=layer: layer.backward({}, None, x) for layer in job.layers),
         *(lambda layer=layer: layer.formula({}, x) for layer in job.layers),
         lambda: job.loss(x, job.data.y),
+        lambda: job.loss.differentiate(x, job.data.y),
         lambda: job.loss.formula(x, job.data.y),
         lambda: job.optimizer.update(None, None, {}),
+        lambda: job.optimizer.descend(None, None, {}),
         lambda: job.optimizer.start(state.theta),
         *([lambda: job.penalty(state.parameters), lambda: job.penalty.add_gradient((), ())] if job.penalty else []),
         *([lambda: job.schedule.rate(state.plan, 1, 0.0)] if job.schedule else []),
@@ -121,10 +123,11 @@ def test_what_describes_does_not_compute():
     computes = {
         "forward",
         "backward",
-        "gradients",
+        "differentiate",
         "formula",
         "__call__",
         "update",
+        "descend",
         "start",
         "rate",
         "project",

@@ -97,21 +97,21 @@ def test_one_wrong_number_names_the_witness(monkeypatch, culprit, piece, quantit
     assert red(piece, trials=1) == pairs_with(culprit)
 
 
-def tanh_backward(self, p, a, da, into, out=None):
-    return np.multiply(da, 1 - a, out=out)
+def tanh_backward(self, p, a, da):
+    return da * (1 - a), {}
 
 
-def through_norm(dnormal, normal, factor, axis, out):
+def through_norm(dnormal, normal, factor, axis):
     """Without the mean of g: μ held fixed."""
     n = normal.shape[axis]
     return (dnormal - normal * (np.add.reduce(dnormal * normal, axis=axis, keepdims=True) / n)) * factor
 
 
 def without_the_count(loss):
-    value = loss.__call__
+    value = loss.differentiate
 
-    def wrong(self, z, y):
-        j, dz = value(self, z, y)
+    def wrong(self, z, *prepared):
+        j, dz = value(self, z, *prepared)
         return j, dz * z.shape[-1]
 
     return wrong
@@ -125,14 +125,17 @@ def doubled(self, parameters, gradients):
 RIGHT_PENALTY = Penalty.add_gradient
 
 
-def weights_transposed(self, p, x, dz, into):
-    np.matmul(dz, np.roll(x, 1, axis=-1).mT, out=into["W"])
-    np.add.reduce(dz, axis=-1, keepdims=True, out=into["b"])
+def weights_transposed(self, p, x, dz):
+    return RIGHT_DENSE(self, p, np.roll(x, 1, axis=-1), dz)
 
 
-def forgetful(self, p, caches, dout, into, out=None):
+def forgetful(self, p, caches, dout):
     """The gradient of the branch alone."""
-    return RIGHT_RESIDUAL(self, p, caches, dout, into, out) - dout
+    dx, gradients = RIGHT_RESIDUAL(self, p, caches, dout)
+    return dx - dout, gradients
+
+
+RIGHT_DENSE = s.Dense.backward
 
 
 RIGHT_RESIDUAL = s.Residual.backward
@@ -140,9 +143,9 @@ BY_HAND = {  # what is replaced, by what, and a piece that shows it
     "tanh: 1 − a for 1 − a²": (s.Tanh, "backward", tanh_backward, "Tanh()"),
     "layer norm: μ held fixed": (normalization, "_through_norm", through_norm, "LayerNorm"),
     "batch norm: μ held fixed": (normalization, "_through_norm", through_norm, "BatchNorm"),
-    "cross-entropy: 1/m lost": (s.CrossEntropy, "__call__", without_the_count(s.CrossEntropy), "CE, labels"),
+    "cross-entropy: 1/m lost": (s.CrossEntropy, "differentiate", without_the_count(s.CrossEntropy), "CE, labels"),
     "penalty added twice": (Penalty, "add_gradient", doubled, "L2, weights"),
-    "dense: examples shifted": (s.Dense, "gradients", weights_transposed, "Dense"),
+    "dense: examples shifted": (s.Dense, "backward", weights_transposed, "Dense"),
     "residual: no way past": (s.Residual, "backward", forgetful, "Residual"),
 }
 
@@ -225,8 +228,8 @@ def shifted(layer, factor):
     """The layer's forward code, which gives a little too much; its backward pass is told nothing of it."""
     forward = layer.forward
 
-    def wrong(self, p, x, out=None):
-        a, cache = forward(self, p, x, out)
+    def wrong(self, p, x):
+        a, cache = forward(self, p, x)
         return a * factor, cache
 
     return wrong

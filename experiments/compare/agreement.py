@@ -271,17 +271,15 @@ class _Jittered(Layer):
     def noise(self, n_in: int) -> dict[str, tuple[int, float]]:
         return self.layer.noise(n_in)
 
-    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, Any]:
-        out, cache = self.layer.forward(p, x, out)
+    def forward(self, p: Tensors, x: Array) -> tuple[Array, Any]:
+        out, cache = self.layer.forward(p, x)
         out[...] = _jitter(out, self.scale, self.generator)
         return out, cache
 
-    def backward(self, p: Tensors, cache: Any, dout: Array, into: Tensors, out: Array | None = None) -> Array:
-        dx = _jitter(self.layer.backward(p, cache, dout, into, out), self.scale, self.generator)
-        return _shifted(dx, self.scale, self.generator) if isinstance(self.layer, BatchNorm) else dx
-
-    def gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
-        self.layer.gradients(p, cache, dout, into)
+    def backward(self, p: Tensors, cache: Any, dout: Array) -> tuple[Array, Tensors]:
+        dx, gradients = self.layer.backward(p, cache, dout)
+        dx = _jitter(dx, self.scale, self.generator)
+        return (_shifted(dx, self.scale, self.generator) if isinstance(self.layer, BatchNorm) else dx), gradients
 
 
 def _on_shadow_axis(job: Job, batch: Batch, scale: float, generator: Generator) -> Batch:

@@ -77,7 +77,7 @@ def activations() -> Figure:
     figure, axes = grid(layers, 3, "z", key=True)
     for ax, layer in zip(axes, layers, strict=True):
         a, cache = layer.forward({}, z.copy())
-        slope = layer.backward({}, cache, np.ones_like(z), {})
+        slope, _ = layer.backward({}, cache, np.ones_like(z))
         ax.plot(z[0], a[0], color=BLUE, label="a(z)")
         ax.plot(z[0], lifted(slope[0]), color=ORANGE, linestyle=DASHES[1], label="da/dz")
         ax.set(ylim=(-2.1, 4.1), yticks=(-2, 0, 2, 4))

@@ -71,7 +71,18 @@ PAGES = {
     "initializers": Page("Initializers", ("initializers", "lsuv")),
     "networks": Page(
         "Networks and jobs",
-        ("network", "contract", "randomness", "training", "options", "errors", "arguments", "command"),
+        (
+            "network",
+            "contract",
+            "randomness",
+            "training",
+            "recording",
+            "replay",
+            "options",
+            "errors",
+            "arguments",
+            "command",
+        ),
     ),
     "training": Page("Fitting, metrics, saving", ("fitting", "metrics", "saving", "matching", "files")),
     "autodiff": Page(

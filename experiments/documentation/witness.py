@@ -65,7 +65,7 @@ def slope(layer: Layer, z: float, upstream: float, count: int = 1) -> Both:
 
     def ours() -> Array:
         _, cache = layer.forward({}, np.full((1, count), z))
-        return layer.backward({}, cache, np.full((1, count), upstream), {})[0, :1]
+        return layer.backward({}, cache, np.full((1, count), upstream))[0][0, :1]
 
     def theirs() -> torch.Tensor:
         x = torch.full((count, 1), z, dtype=torch.float64, requires_grad=True)

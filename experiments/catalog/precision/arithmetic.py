@@ -27,7 +27,7 @@ from experiments.catalog.precision.formats import (
 from scratch.layers import Array, Dense, Layer, Shape, Tensors
 from scratch.losses import CrossEntropy, indicator
 from scratch.network import Parameters
-from scratch.optimizers import SGD, Memory, Rate
+from scratch.optimizers import SGD, Memory
 from scratch.randomness import generator
 
 # --- scratch: layers whose numbers are rounded ------------------------------------------------------------------------------
@@ -67,32 +67,24 @@ class Around(Layer):
         """What is kept of a result; ``terms``: for a product, the mean square of each of its sums' rounding errors."""
         return a
 
-    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, p: Tensors, x: Array) -> tuple[Array, Any]:
         if isinstance(self.layer, Dense):
             p, x = self.held(p), self.read(x)
             z = self.kept(p["W"] @ x, self.sums(p["W"], x))
             return (self.kept(z + p["b"]) if self.layer.bias else z), x
-        out, cache = self.layer.forward(p, x, out)
+        out, cache = self.layer.forward(p, x)
         out[...] = self.kept(out)  # in place: it may be what the layer remembers
         return out, cache
 
-    def backward(self, p: Tensors, cache: Any, dout: Array, into: Tensors, out: Array | None = None) -> Array:
+    def backward(self, p: Tensors, cache: Any, dout: Array) -> tuple[Array, Tensors]:
         if not isinstance(self.layer, Dense):
-            return self.kept(self.layer.backward(p, cache, dout, into, out))
+            dx, gradients = self.layer.backward(p, cache, dout)
+            return self.kept(dx), gradients
         p, dout = self.held(p), self.read(dout)
-        self._round_gradients(p, cache, dout, into)
-        dx = np.matmul(p["W"].mT, dout, out=out)
-        return self.kept(dx, self.sums(p["W"].mT, dout))
-
-    def gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
-        if isinstance(self.layer, Dense):
-            self._round_gradients(p, cache, self.read(dout), into)
-
-    def _round_gradients(self, p: Tensors, cache: Any, dout: Array, into: Tensors) -> None:
-        self.layer.gradients(p, cache, dout, into)
-        into["W"][...] = self.kept(into["W"], self.sums(dout, cache.mT))
-        if "b" in into:
-            into["b"][...] = self.kept(into["b"], self.sums(dout, np.ones((dout.shape[-1], 1))))
+        dx, gradients = self.layer.backward(p, cache, dout)
+        seen = {"W": cache.mT, "b": np.ones((dout.shape[-1], 1))}  # each gradient is a product with this
+        kept = {name: self.kept(g, self.sums(dout, seen[name])) for name, g in gradients.items()}
+        return self.kept(dx, self.sums(p["W"].mT, dout)), kept
 
     def sums(self, a: Array, b: Array) -> Array | None:
         """The mean square of the rounding error of each sum in AB, where that is to be known."""
@@ -121,11 +113,11 @@ class Cast(Layer, InFormat):
 
     name: str
 
-    def forward(self, p: Tensors, x: Array, out: Array | None = None) -> tuple[Array, None]:
+    def forward(self, p: Tensors, x: Array) -> tuple[Array, None]:
         return x, None
 
-    def backward(self, p: Tensors, cache: None, dout: Array, into: Tensors, out: Array | None = None) -> Array:
-        return rounded(dout, self.format) if self.format.stored else dout
+    def backward(self, p: Tensors, cache: None, dout: Array) -> tuple[Array, Tensors]:
+        return (rounded(dout, self.format) if self.format.stored else dout), {}
 
 
 def shortened(layers: tuple[Layer, ...], to: Format) -> tuple[Layer, ...]:
@@ -141,8 +133,8 @@ class Scaled(CrossEntropy):
 
     scale: float = 1.0
 
-    def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
-        value, gradient = super().__call__(z, y)
+    def differentiate(self, z: Array, *prepared: Array) -> tuple[Array, Array]:
+        value, gradient = super().differentiate(z, *prepared)
         return value * z.dtype.type(self.scale), gradient * z.dtype.type(self.scale)
 
 
@@ -155,8 +147,8 @@ class Kept(SGD):
     def start(self, theta: Array) -> Memory:
         return super().start(theta) | {"random": generator(0, "kept", "scratch")}
 
-    def descend(self, theta: Array, gradient: Array, memory: Memory, rate: Rate) -> None:
-        super().descend(theta, gradient, memory, rate)
+    def descend(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
+        super().descend(theta, gradient, memory, *rates)
         theta[...] = rounded(theta, BF16) if self.mode == "nearest" else stochastic(theta, BF16, memory["random"])
 
 
@@ -193,8 +185,9 @@ class Noisy(Around, InFormat):
 class NoisyCast(Cast):
     random: Generator
 
-    def backward(self, p: Tensors, cache: None, dout: Array, into: Tensors, out: Array | None = None) -> Array:
-        return jittered(dout, self.format, self.random) if self.format.stored and self.format.bits < 24 else dout
+    def backward(self, p: Tensors, cache: None, dout: Array) -> tuple[Array, Tensors]:
+        noisy = self.format.stored and self.format.bits < 24
+        return (jittered(dout, self.format, self.random) if noisy else dout), {}
 
 
 @dataclass(frozen=True)
@@ -204,12 +197,13 @@ class NoisyLoss(CrossEntropy):
     scale: float = 1.0
     random: Generator | None = None
 
-    def __call__(self, z: Array, y: Array) -> tuple[Array, Array]:
+    def differentiate(self, z: Array, *prepared: Array) -> tuple[Array, Array]:
         assert self.random is not None
         wrong = partial(jittered, to=FLOAT32, random=self.random)
         e = wrong(np.exp(wrong(z - z.max(-2, keepdims=True))))
         p = wrong(e / wrong(e.sum(-2, keepdims=True)))
-        return super().__call__(z, y)[0], wrong(wrong(p - indicator(y, z.shape[-2])) / z.shape[-1]) * self.scale
+        value, hits = super().differentiate(z, *prepared)[0], indicator(prepared[0], z.shape[-2])
+        return value, wrong(wrong(p - hits) / z.shape[-1]) * self.scale
 
 
 def noisy(layers: tuple[Layer, ...], to: Format, random: Generator) -> tuple[Layer, ...]:

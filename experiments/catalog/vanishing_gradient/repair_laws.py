@@ -95,7 +95,7 @@ def _two_examples(batch: int) -> tuple[Array, Array, Array]:
 def _both(activation: Activation, x: Array) -> tuple[Array, Array]:
     """φ and φ′."""
     value, cache = activation.forward({}, x.copy())
-    return value, activation.backward({}, cache, np.ones_like(x), {})
+    return value, activation.backward({}, cache, np.ones_like(x))[0]
 
 
 def correlations(start: float, depth: int) -> Array:
