@@ -229,7 +229,7 @@ def _shadowed(job: Job, scale: float, generator: Generator) -> Job:
     optimizer, rates = job.optimizer, job.optimizer.learning_rate
     if isinstance(rates, tuple):  # one for each network: the shadows' as well
         optimizer = replace(optimizer, learning_rate=(rates,) * (1 + shadow_count(job)))
-    layers = tuple(_jittered(layer, scale, generator) for layer in job.layers)
+    layers = tuple(_jittered(layer, scale, generator, lowest=not k) for k, layer in enumerate(job.layers))
     return replace(
         job,
         loss=job.loss.with_matrix(),
@@ -244,11 +244,11 @@ def _shadowed(job: Job, scale: float, generator: Generator) -> Job:
     )
 
 
-def _jittered(layer: Layer, scale: float, generator: Generator) -> Layer:
+def _jittered(layer: Layer, scale: float, generator: Generator, lowest: bool = False) -> Layer:
     """The layer, and every layer inside it, with its output and the gradient that it hands down moved as well."""
     if isinstance(layer, Residual):
         layer = Residual(tuple(_jittered(inside, scale, generator) for inside in layer.layers))
-    return _Jittered(layer, scale, generator)
+    return _Jittered(layer, scale, generator, lowest)
 
 
 @dataclass(frozen=True)
@@ -258,6 +258,7 @@ class _Jittered(Layer):
     layer: Layer
     scale: float
     generator: Generator
+    lowest: bool = False  # nobody asks for the gradient below
 
     def width(self, n_in: int) -> int:
         return self.layer.width(n_in)
@@ -278,6 +279,8 @@ class _Jittered(Layer):
 
     def backward(self, p: Tensors, cache: Any, dout: Array) -> tuple[Array, Tensors]:
         dx, gradients = self.layer.backward(p, cache, dout)
+        if self.lowest:
+            return dx, gradients
         dx = _jitter(dx, self.scale, self.generator)
         return (_shifted(dx, self.scale, self.generator) if isinstance(self.layer, BatchNorm) else dx), gradients
 

@@ -6,7 +6,7 @@ product reads and nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -48,6 +48,7 @@ class Around(Layer):
     """A layer inside another that changes what it reads, gives out and hands down."""
 
     layer: Layer
+    lowest: bool = field(default=False, kw_only=True)  # nobody asks for the gradient below
 
     def width(self, n_in: int) -> int:
         return self.layer.width(n_in)
@@ -79,12 +80,12 @@ class Around(Layer):
     def backward(self, p: Tensors, cache: Any, dout: Array) -> tuple[Array, Tensors]:
         if not isinstance(self.layer, Dense):
             dx, gradients = self.layer.backward(p, cache, dout)
-            return self.kept(dx), gradients
+            return dx if self.lowest else self.kept(dx), gradients
         p, dout = self.held(p), self.read(dout)
         dx, gradients = self.layer.backward(p, cache, dout)
         seen = {"W": cache.mT, "b": np.ones((dout.shape[-1], 1))}  # each gradient is a product with this
         kept = {name: self.kept(g, self.sums(dout, seen[name])) for name, g in gradients.items()}
-        return self.kept(dx, self.sums(p["W"].mT, dout)), kept
+        return dx if self.lowest else self.kept(dx, self.sums(p["W"].mT, dout)), kept
 
     def sums(self, a: Array, b: Array) -> Array | None:
         """The mean square of the rounding error of each sum in AB, where that is to be known."""
@@ -207,7 +208,8 @@ class NoisyLoss(CrossEntropy):
 
 
 def noisy(layers: tuple[Layer, ...], to: Format, random: Generator) -> tuple[Layer, ...]:
-    return (*(Noisy(layer, to.name, random) for layer in layers), NoisyCast(to.name, random))
+    inner = (Noisy(layer, to.name, random, lowest=not k) for k, layer in enumerate(layers))
+    return (*inner, NoisyCast(to.name, random))
 
 
 def put(parameters: Parameters, change: Any) -> Parameters:
