@@ -14,7 +14,8 @@ import numpy as np
 
 from experiments import reading
 from experiments.reading import Column, Held
-from scratch.contract import Batch, remedy
+from scratch.checks import remedy
+from scratch.contract import Batch
 from scratch.errors import InvalidInput, unknown
 from scratch.files import check_file
 from scratch.layers import Array

@@ -11,6 +11,7 @@ if __name__ == "__main__":
     begin("experiments.statements")
 
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -43,9 +44,8 @@ class Statement(NamedTuple):
 FORWARD, BACKWARD, LOSSES = "forward_propagation", "chain_rule", "losses"
 VANISHING, LINEAR, NORM, DROPOUT = "vanishing_gradient", "deep_linear", "batch_norm", "dropout"
 START, PRECISION = "initialization", "precision"
-GRADIENTS = tuple(
-    f"{family}: within rounding" for family in ("layers", "activations", "losses", "penalties", "networks")
-)
+FAMILIES = ("layers", "activations", "losses", "penalties", "networks")
+GRADIENTS = tuple(f"{family}: within rounding" for family in FAMILIES)
 ROWS = {FORWARD: ("a row a neuron, a column an example",)}
 TWO_CLASSES = ("two classes", "p − y, sigmoid", "signal of a wrong answer", "time to unlearn", "slow start")
 STATEMENTS = (
@@ -276,21 +276,17 @@ def verdict(statement: Statement, known: Mapping[str, Mapping[str, str]]) -> str
 
 def page() -> str:
     known = {name: verdicts(name) for name in sorted({name for s in STATEMENTS for name in s.tests})}
-    lines, section = [INTRODUCTION], ""
-    for one in STATEMENTS:
-        if one.section != section:
-            section = one.section
-            lines += [f"## {section}\n", "| the notes say | tested by | verdict | remark |", "|---|---|---|---|"]
-        tested = "<br>".join(
-            f"[{name}](../results/{name}/report.md): {', '.join(claims)}" for name, claims in one.tests.items()
-        )
-        lines.append(f"| {one.words.replace('|', chr(92) + '|')} | {tested} | {verdict(one, known)} | {one.remark} |")
-        if one is STATEMENTS[-1] or STATEMENTS[STATEMENTS.index(one) + 1].section != section:
-            lines.append("")
-    count = sum(bool(one.tests) for one in STATEMENTS)
-    lines.append(
-        f"{count} of {len(STATEMENTS)} statements are tested, by {sum(map(len, known.values()))} claims in {len(known)} experiments.\n"
-    )
+    lines = [INTRODUCTION]
+    for section, statements in groupby(STATEMENTS, key=lambda one: one.section):
+        lines += [f"## {section}\n", "| the notes say | tested by | verdict | remark |", "|---|---|---|---|"]
+        for one in statements:
+            links = (f"[{name}](../results/{name}/report.md): {', '.join(said)}" for name, said in one.tests.items())
+            words = one.words.replace("|", "\\|")
+            lines.append(f"| {words} | {'<br>'.join(links)} | {verdict(one, known)} | {one.remark} |")
+        lines.append("")
+    tested, claims = sum(bool(one.tests) for one in STATEMENTS), sum(map(len, known.values()))
+    total = f"{tested} of {len(STATEMENTS)} statements are tested"
+    lines.append(f"{total}, by {claims} claims in {len(known)} experiments.\n")
     return "\n".join(lines)
 
 

@@ -14,6 +14,8 @@ from scratch.activations import (
     Softplus,
     Tanh,
 )
+from scratch.categorical import CrossEntropy, NegativeLogLikelihood
+from scratch.clipping import ClipNorm, ClipValue
 from scratch.contract import Batch, Job, Snapshot
 from scratch.errors import InvalidInput
 from scratch.fitting import Fit, epochs, fit, predict, split
@@ -22,15 +24,13 @@ from scratch.losses import (
     AbsoluteError,
     BinaryCrossEntropy,
     BinaryCrossEntropyFromProbabilities,
-    CrossEntropy,
     Huber,
     InnerProduct,
-    NegativeLogLikelihood,
     SquaredError,
 )
 from scratch.network import Network
 from scratch.normalization import BatchNorm, LayerNorm
-from scratch.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, ClipNorm, ClipValue, RMSProp
+from scratch.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, RMSProp
 from scratch.penalties import L1, L2, ElasticNet, MaxNorm
 from scratch.saving import load, save
 from scratch.schedules import (

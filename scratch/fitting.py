@@ -21,7 +21,8 @@ from numpy.random import Generator
 
 from scratch import arguments, training
 from scratch.arguments import array, kind, kind_of, real, require, shown, truth, whole
-from scratch.contract import Batch, Job, Snapshot, turned
+from scratch.checks import turned
+from scratch.contract import Batch, Job, Snapshot
 from scratch.errors import InvalidInput, unknown
 from scratch.layers import Array
 from scratch.matching import leading_of

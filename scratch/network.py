@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from scratch import checks
 from scratch.arguments import generator as seeded
-from scratch.errors import InvalidInput
 from scratch.initializers import Scheme, ones, zeros
 from scratch.layers import Array, Layer, Shape, Tensors
-from scratch.options import Description, is_plain, require
+from scratch.options import Description, require
 
 Parameters = tuple[Tensors, ...]  # one dict for each layer, empty where a layer has none
 Differentiate = Callable[..., tuple[Array, Array]]  # value and gradient of a loss, from the output and the targets
@@ -43,12 +43,12 @@ class Network(Description):
     @cached_property
     def shapes(self) -> tuple[dict[str, Shape], ...]:
         """Parameter shapes, layer by layer."""
-        return tuple(layer.shapes(n_in) for layer, n_in in self._with_inputs())
+        return tuple(layer.shapes(n_in) for layer, n_in in self.with_inputs())
 
     @cached_property
     def noise(self) -> tuple[dict[str, tuple[int, float]], ...]:
         """What each training step is to be handed, layer by layer: rows, and the probability of True."""
-        return tuple(layer.noise(n_in) for layer, n_in in self._with_inputs())
+        return tuple(layer.noise(n_in) for layer, n_in in self.with_inputs())
 
     @cached_property
     def inference(self) -> Network:
@@ -62,10 +62,10 @@ class Network(Description):
             return np.broadcast_to(value, leading + value.shape).astype(dtype)
 
         return tuple(
-            {name: spread(value) for name, value in layer.buffers(n_in).items()} for layer, n_in in self._with_inputs()
+            {name: spread(value) for name, value in layer.buffers(n_in).items()} for layer, n_in in self.with_inputs()
         )
 
-    def _with_inputs(self) -> Iterator[tuple[Layer, int]]:
+    def with_inputs(self) -> Iterator[tuple[Layer, int]]:
         """Every layer with the number of its inputs."""
         return zip(self.layers, (self.inputs, *self.widths[:-1]), strict=True)
 
@@ -94,58 +94,16 @@ class Network(Description):
 
     def check(self, parameters: Parameters) -> None:
         """Raises InvalidInput unless every layer has its parameters, in their shapes, under the same leading axes."""
-        leading = self._check(self.shapes, parameters, "parameters")
-        if len(leading) > 1:
-            raise InvalidInput(f"parameters are stacked in different ways: leading axes {sorted(leading)}")
+        checks.parameters(self, parameters)
 
     def check_buffers(self, buffers: Parameters, leading: Shape) -> None:
         """Raises InvalidInput unless every layer has its buffers, in their shapes, under ``leading`` axes."""
-        shapes = tuple({name: a.shape for name, a in layer.buffers(n).items()} for layer, n in self._with_inputs())
-        came = self._check(shapes, buffers, "buffers")
-        if came - {leading}:
-            raise InvalidInput(f"buffers are stacked as {sorted(came)}, the parameters as {leading}")
-
-    def check_noise(self, noise: Parameters, examples: int, leading: Shape = ()) -> None:
-        """Raises InvalidInput unless every layer that is handed something gets it, in its shape, for the stack ``leading``."""
-        shapes: tuple[dict[str, Shape], ...] = tuple(
-            {name: (rows, examples) for name, (rows, _) in named.items()} for named in self.noise
-        )
-        for came in self._check(shapes, noise, "noise"):
-            if not fits(came, leading):
-                raise InvalidInput(f"noise is stacked as {came}, the parameters as {leading}")
-        for k, named in enumerate(noise):
-            for name, array in named.items():
-                if array.dtype != bool:  # any other would change the type of what it multiplies
-                    raise InvalidInput(f"layer {k} ({self.layers[k]}): {name} must hold Booleans, got {array.dtype}")
+        checks.buffers(self, buffers, leading)
 
     def check_examples(self, examples: int) -> None:
         """Raises InvalidInput where a training batch of so many examples is too small for a layer."""
         for layer in self.layers:
             layer.check_examples(examples)
-
-    def _check(self, expected: tuple[dict[str, Shape], ...], came: Parameters, what: str) -> set[Shape]:
-        """Raises InvalidInput where names or shapes differ; the leading axes that were met."""
-        if not isinstance(came, Sequence):
-            raise InvalidInput(f"{what} must be a tuple with a dict for each layer, got {type(came).__name__}")
-        if len(came) != len(self.layers):
-            raise InvalidInput(f"{what} for {len(came)} layers, but the network has {len(self.layers)}")
-        leading: set[Shape] = set()
-        for k, (named, shapes) in enumerate(zip(came, expected, strict=True)):
-            if not isinstance(named, Mapping):
-                raise InvalidInput(
-                    f"layer {k} ({self.layers[k]}): expected a dict of arrays, got {type(named).__name__}"
-                )
-            if set(named) != set(shapes):
-                raise InvalidInput(f"layer {k} ({self.layers[k]}): expected {list(shapes)}, got {list(named)}")
-            for name, (rows, columns) in shapes.items():
-                place = f"layer {k} ({self.layers[k]})"
-                if not is_plain(named[name]):
-                    raise InvalidInput(f"{place}: {name} must be a NumPy array, got {type(named[name]).__name__}")
-                shape = named[name].shape
-                if shape[-2:] != (rows, columns):
-                    raise InvalidInput(f"{place}: {name} must be (…, {rows}, {columns}), got {shape}")
-                leading.add(shape[:-2])
-        return leading
 
     def initialize(
         self,
@@ -214,11 +172,6 @@ class Network(Description):
 def merge(*parts: Parameters) -> Parameters:
     """Parameters, buffers and noise of each layer in one dict, as ``forward`` wants them; the arrays are shared."""
     return tuple({name: a for named in layer for name, a in named.items()} for layer in zip(*parts, strict=True))
-
-
-def fits(came: Shape, leading: Shape) -> bool:
-    """Whether stack axes ``came`` can be spread over the ``leading`` ones."""
-    return len(came) <= len(leading) and all(a in (1, b) for a, b in zip(came[::-1], leading[::-1], strict=False))
 
 
 class Trace(NamedTuple):

@@ -1,4 +1,4 @@
-"""Update rules, each on the one vector θ (…, P) that holds all parameters, and gradient clipping.
+"""Update rules, each on the one vector θ (…, P) that holds all parameters.
 
 g is the gradient, η the learning rate, λ ``weight_decay``: PyTorch's formulas and defaults. Weight decay reaches all of θ,
 biases too; it is added to the gradient (g + λθ) everywhere but in AdamW. Products, squares and roots are elementwise.
@@ -85,16 +85,15 @@ class Optimizer(Description):
     def apply(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
         """The rest of ``update``. Many parameters are taken in blocks that stay in the cache from call to call."""
         if theta.size <= MANY:
-            self._apply(theta, gradient, memory, rates)
-            return
+            return self._apply(theta, gradient, memory, rates)
         width = max(1, BLOCK * theta.shape[-1] // theta.size)
         for first in range(0, theta.shape[-1], width):
             block = np.s_[..., first : first + width]
             parts = {name: a[block] for name, a in memory.items() if isinstance(a, np.ndarray)}
-            own = memory | parts
-            self._apply(theta[block], gradient[block], own, rates)
+            self._apply(theta[block], gradient[block], own := memory | parts, rates)
             if any(own[name] is not part for name, part in parts.items()):
                 raise TypeError(f"{type(self).__name__}.descend must change its memory in place")
+        return None
 
     def _apply(self, theta: Array, gradient: Array, memory: Memory, rates: Sequence[Any]) -> None:
         if self.weight_decay and not self.decoupled:
@@ -276,34 +275,3 @@ def _average_square(square: Array, new: Array, decay: float) -> None:
     share, exponent = frexp(1 - decay)
     square *= decay
     square += new * 2.0 ** (exponent - 1) * new * (2 * share)
-
-
-@dataclass(frozen=True)
-class Clip(Description):
-    """Changes ∂J/∂θ (…, P) in place so that it does not exceed ``limit``, in each member of a stack by itself."""
-
-    limit: float
-
-    def __post_init__(self) -> None:
-        require(0 < self.limit < inf, self, "limit", "be positive and finite")
-
-    def __call__(self, gradient: Array) -> None:
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class ClipNorm(Clip):
-    """g ← g · min(1, limit/(‖g‖ + 10⁻⁶)) (Pascanu, Mikolov & Bengio 2013); 0 where ‖g‖ overflows, NaN where g is not finite."""
-
-    def __call__(self, gradient: Array) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            norm = np.sqrt(np.vecdot(gradient, gradient))[..., None]
-            gradient *= np.minimum(self.limit / (norm + 1e-6), 1)
-
-
-@dataclass(frozen=True)
-class ClipValue(Clip):
-    """g ← min(max(g, −limit), limit), number by number."""
-
-    def __call__(self, gradient: Array) -> None:
-        np.clip(gradient, -self.limit, self.limit, out=gradient)

@@ -57,10 +57,11 @@ from scratch import (
     Warmup,
 )
 from scratch.activations import by_name
+from scratch.clipping import Clip
 from scratch.initializers import lecun, standard
 from scratch.layers import Layer
 from scratch.losses import Loss
-from scratch.optimizers import Clip, Optimizer
+from scratch.optimizers import Optimizer
 from scratch.penalties import Penalty
 from scratch.randomness import generator, noise
 from scratch.schedules import Schedule

@@ -8,7 +8,7 @@ import helpers
 import numpy as np
 import pytest
 
-from experiments.compare import agreement
+from experiments.compare import agreement, replicas
 from experiments.compare.agreement import Difference
 from scratch import (
     SGD,
@@ -451,9 +451,9 @@ def test_one_that_diverges_alone_disagrees():
     assert worst(agreement.trajectory(job, mine, other, generator(0, "shadows"))) == np.inf
 
 
-def test_every_other_shadow_moves_all_units_alike():
+def test_every_other_replica_moves_all_units_alike():
     """Units that are copies round alike: shadows that all move independently average that away."""
-    moved = agreement._jitter(np.ones((5, 2, 6, 7)), 0.1, generator(0, "jitter"))
+    moved = replicas.jitter(np.ones((5, 2, 6, 7)), 0.1, generator(0, "jitter"))
     assert (moved[0] == 1).all() and set(np.unique(moved[1:].round(12))) == {0.9, 1.1}
     assert (moved[2] == moved[2][:, :1]).all() and (moved[4] == moved[4][:, :1]).all()
     assert not (moved[1] == moved[1][:, :1]).all() and not (moved[3] == moved[3][:, :1]).all()

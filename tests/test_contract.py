@@ -377,7 +377,7 @@ BAD_PIECES = {
         lambda: Network(LAYERS, 3).flatten(helpers.parameters(LAYERS, features=2)),
         r"layer 0 .*W must be",
     ),
-    "label of indicator": (lambda: scratch.losses.indicator(np.array([0, 5]), 5), r"0 … 4; found 0 … 5"),
+    "label of indicator": (lambda: scratch.categorical.indicator(np.array([0, 5]), 5), r"0 … 4; found 0 … 5"),
 }
 
 

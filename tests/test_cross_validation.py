@@ -16,9 +16,10 @@ import scratch
 from experiments.compare import agreement
 from scratch import SGD, BatchNorm, Dense, Identity, InvalidInput, Network, ReLU, Residual, Tanh
 from scratch import training as ours
+from scratch.clipping import Clip
 from scratch.layers import Layer
 from scratch.losses import Loss
-from scratch.optimizers import Clip, Optimizer
+from scratch.optimizers import Optimizer
 from scratch.penalties import MaxNorm, Penalty
 from scratch.randomness import generator
 from scratch.schedules import Schedule

@@ -22,10 +22,11 @@ from experiments.documentation.markdown import blocks, docstring, prose, shown, 
 from experiments.documentation.pages import PAGES, documents, modules
 from experiments.documentation.twins import BESIDE, NONE, called, counterpart, link
 from scratch import initializers
+from scratch.clipping import Clip
 from scratch.layers import Layer
 from scratch.losses import Loss
 from scratch.lsuv import lsuv
-from scratch.optimizers import Clip, Optimizer
+from scratch.optimizers import Optimizer
 from scratch.penalties import MaxNorm, Penalty
 from scratch.schedules import Schedule
 from torchref import conventions, penalties
@@ -290,10 +291,7 @@ def test_shapes_are_symbolic(made):
     assert "`0.W` (units, n_in)" in part["Residual"] and "`2.W` (n_in, units)" in part["Residual"]
     batch = parts(made["normalization.md"])["BatchNorm"]
     assert "`mean` (n_in, 1), first 0; `variance` (n_in, 1), first 1; `batches` (1, 1), first 0" in batch
-    assert (
-        "**memory of `RMSProp(centered=True, momentum=0.9)`**: `square`, `mean`, `velocity`"
-        in made["optimizers.md"]
-    )
+    assert "**memory of `RMSProp(centered=True, momentum=0.9)`**: `square`, `mean`, `velocity`" in made["optimizers.md"]
 
 
 def test_the_walk_of_sgd_is_the_closed_form():

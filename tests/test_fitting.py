@@ -14,13 +14,14 @@ import pytest
 from experiments import data
 from experiments.compare import agreement
 from scratch import SGD, Batch, CrossEntropy, Dense, InvalidInput, Job, Network, ReLU, SquaredError, training
+from scratch.clipping import ClipNorm
 from scratch.fitting import epochs, fit, predict, split
 from scratch.initializers import he
 from scratch.layers import Dropout, Residual
 from scratch.metrics import accuracy
 from scratch.network import merge
 from scratch.normalization import BatchNorm
-from scratch.optimizers import Adam, ClipNorm
+from scratch.optimizers import Adam
 from scratch.penalties import L2, MaxNorm
 from scratch.randomness import generator, noise
 from scratch.schedules import ReduceOnPlateau, StepDecay

@@ -12,18 +12,16 @@ import torch
 from torch.func import vmap
 
 from scratch import Batch, Dense, InvalidInput, Job, LogSoftmax, autodiff, training
+from scratch.categorical import CrossEntropy, NegativeLogLikelihood, indicator
 from scratch.gradcheck import U
 from scratch.losses import (
     AbsoluteError,
     BinaryCrossEntropy,
     BinaryCrossEntropyFromProbabilities,
-    CrossEntropy,
     Huber,
     InnerProduct,
     Loss,
-    NegativeLogLikelihood,
     SquaredError,
-    indicator,
 )
 from scratch.randomness import generator
 from torchref import training as by_torchref

@@ -10,20 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from scratch.clipping import Clip, ClipNorm, ClipValue
 from scratch.errors import InvalidInput
-from scratch.optimizers import (
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    AdamW,
-    Clip,
-    ClipNorm,
-    ClipValue,
-    Optimizer,
-    RMSProp,
-    _average_square,
-)
+from scratch.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSProp, _average_square
 from scratch.randomness import generator
 from torchref import optimizers as theirs
 

@@ -27,12 +27,12 @@ from experiments.lab.sweep import assemble
 from experiments.run import run
 from scratch import initializers
 from scratch.activations import Identity, ReLU, Sigmoid, Tanh
+from scratch.clipping import ClipNorm
 from scratch.contract import Batch, Job
 from scratch.layers import Dense
 from scratch.losses import InnerProduct
 from scratch.network import Network
 from scratch.normalization import BatchNorm
-from scratch.optimizers import ClipNorm
 from scratch.training import snapshot
 
 EXPERIMENT = load("vanishing_gradient")

@@ -10,7 +10,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor, nn
 
-from scratch import losses
+from scratch import categorical, losses
 from scratch.errors import InvalidInput
 
 
@@ -47,7 +47,7 @@ def _(loss: losses.BinaryCrossEntropyFromProbabilities) -> nn.Module:
 
 
 @twin.register
-def _(loss: losses.CrossEntropy) -> nn.Module:
+def _(loss: categorical.CrossEntropy) -> nn.Module:
     weight, ignored, smoothing = _weights(loss), loss.ignore_index, loss.label_smoothing
     if loss.reduction == "mean" and weight is not None and smoothing:
         return _SmoothedMean(weight, ignored, smoothing)
@@ -55,7 +55,7 @@ def _(loss: losses.CrossEntropy) -> nn.Module:
 
 
 @twin.register
-def _(loss: losses.NegativeLogLikelihood) -> nn.Module:
+def _(loss: categorical.NegativeLogLikelihood) -> nn.Module:
     return nn.NLLLoss(_weights(loss), ignore_index=loss.ignore_index, reduction=loss.reduction)
 
 
@@ -64,7 +64,7 @@ def _(loss: losses.InnerProduct) -> nn.Module:
     return _InnerProduct(loss.reduction)
 
 
-def _weights(loss: losses.Categorical) -> Tensor | None:
+def _weights(loss: categorical.Categorical) -> Tensor | None:
     return None if loss.weight is None else torch.tensor(loss.weight, dtype=torch.float64)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scratch import optimizers
+from scratch import clipping, optimizers
 from scratch.errors import InvalidInput
 
 
@@ -74,16 +74,16 @@ def _moments(optimizer: optimizers.Moments) -> dict[str, Any]:
 
 
 @singledispatch
-def clip(clip: optimizers.Clip, tensors: Iterable[Tensor]) -> None:
+def clip(clip: clipping.Clip, tensors: Iterable[Tensor]) -> None:
     """Clips the tensors' gradients in place, as those of one network. Raises InvalidInput for a clip without a twin."""
     raise InvalidInput(f"{type(clip).__name__} has no torch twin: register one in torchref/optimizers.py")
 
 
 @clip.register
-def _(clip: optimizers.ClipNorm, tensors: Iterable[Tensor]) -> None:
+def _(clip: clipping.ClipNorm, tensors: Iterable[Tensor]) -> None:
     nn.utils.clip_grad_norm_(tensors, clip.limit)
 
 
 @clip.register
-def _(clip: optimizers.ClipValue, tensors: Iterable[Tensor]) -> None:
+def _(clip: clipping.ClipValue, tensors: Iterable[Tensor]) -> None:
     nn.utils.clip_grad_value_(tensors, clip.limit)

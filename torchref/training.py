@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from scratch.categorical import CrossEntropy, NegativeLogLikelihood
+from scratch.clipping import ClipNorm
 from scratch.contract import Batch, Job, Snapshot
 from scratch.errors import InvalidInput
 from scratch.layers import Array
-from scratch.losses import CrossEntropy, NegativeLogLikelihood
 from scratch.network import Network as Description
 from scratch.network import Parameters
-from scratch.optimizers import ClipNorm
 from scratch.schedules import ReduceOnPlateau
 from torchref import conventions, losses, optimizers, penalties, schedules
 from torchref.network import Network

@@ -5,9 +5,9 @@ relatively by about √k·u (Higham & Mary 2019; u the unit roundoff). So scratc
 targets and what passes between layers moved at random by that much ("shadows"), and what that does to a quantity is
 what rounding may do to it:
 
-    bound = LIMIT · ( spread of the shadows + √k·u · size of the quantity + what underflow may lose )
+    bound = LIMIT · ( spread of the replicas + √k·u · size of the quantity + what underflow may lose )
 
-The shadows move by more than that (AMPLIFIED) and their spread is scaled back; as it is estimated from few numbers, it is
+The replicas move by more than that (AMPLIFIED) and their spread is scaled back; as it is estimated from few numbers, it is
 divided by what such an estimate rarely falls below.
 
 ``pointwise`` holds both against each other at the same parameters; ``trajectory`` after each has trained alone.
@@ -17,25 +17,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import Generator
 from scipy.special import gammaincinv
 
+from experiments.compare.replicas import jitter, on_replica_axis, replicated
 from scratch import training
 from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array, Layer, Residual, Shape, Tensors
+from scratch.layers import Array
 from scratch.network import Parameters
-from scratch.normalization import BatchNorm
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LIMIT = 4.0  # four standard deviations, as for every other statistical statement here
-NUMBERS = 16  # a spread is estimated from at least so many: small layers need more shadows than wide ones
 AMPLIFIED = (
-    1e-10  # shadows move at least this much, so that their spread is not rounding itself; it is scaled back after
+    1e-10  # replicas move at least this much, so that their spread is not rounding itself; it is scaled back after
 )
 
 
@@ -78,10 +77,6 @@ def longest_sum(job: Job) -> int:
     return max(job.data.x.shape[-2], *job.network.widths, examples)
 
 
-def shadow_count(job: Job) -> int:
-    return max(2, -(-NUMBERS // min(job.network.widths)))
-
-
 Key = tuple[int, str]  # layer, counted from 1, and quantity
 
 
@@ -91,8 +86,8 @@ class Rounding:
     def __init__(self, job: Job, generator: Generator) -> None:
         self.scale = np.sqrt(longest_sum(job)) * unit_roundoff(job.data.x.dtype)
         moved = max(self.scale, AMPLIFIED)
-        shadows = training.snapshot(_shadowed(job, moved, generator))
-        self.spreads = {key: _spread(a) * (self.scale / moved) for key, a in quantities(shadows)}
+        replicas = training.snapshot(replicated(job, moved, generator))
+        self.spreads = {key: _spread(a) * (self.scale / moved) for key, a in quantities(replicas)}
         whole = job.network.widths[-1] * job.data.x.shape[-1]  # what the loss adds up
         self.longer = np.sqrt(max(1.0, whole / longest_sum(job)))
 
@@ -116,7 +111,7 @@ def trajectory(
     job: Job, ours: Sequence[Snapshot], theirs: Sequence[Snapshot], generator: Generator
 ) -> list[Difference]:
     """Losses, parameters and buffers at every snapshot, each implementation having trained alone from the same start."""
-    spreads, scale = _shadow_training(job, generator), np.sqrt(longest_sum(job)) * unit_roundoff(job.data.x.dtype)
+    spreads, scale = _replica_training(job, generator), np.sqrt(longest_sum(job)) * unit_roundoff(job.data.x.dtype)
     found = []
     for mine, other, spread in zip(ours, theirs, spreads, strict=True):
         if not (_finite(mine) or _finite(other)):
@@ -126,32 +121,32 @@ def trajectory(
     return found
 
 
-def _shadow_training(job: Job, generator: Generator) -> Iterator[dict[Key, Array]]:
-    """At each snapshot, how far rounding may have carried every quantity: the root mean square of the shadows' distance.
+def _replica_training(job: Job, generator: Generator) -> Iterator[dict[Key, Array]]:
+    """At each snapshot, how far rounding may have carried every quantity: the root mean square of the replicas' distance.
 
-    In every step a shadow sees its gradient at parameters moved by √k·u; its step, and θ after it, are rounded (moved by u).
+    In every step a replica sees its gradient at parameters moved by √k·u; its step, and θ after it, are rounded (moved by u).
     """
     assert job.batches is not None
     unit = unit_roundoff(job.data.x.dtype)
     scale = np.sqrt(longest_sum(job)) * unit
     larger = max(1.0, AMPLIFIED / scale)
-    shadowed = replace(_shadowed(job, scale * larger, generator), loss=job.loss)
+    copies = replace(replicated(job, scale * larger, generator), loss=job.loss)
     y = job.data.y if job.data.y.dtype.kind in "iu" else job.data.y.astype(np.float64)
     data = Batch(job.data.x.astype(np.float64), y)
-    state = training.start(shadowed)
+    state = training.start(copies)
     state.theta[...] = state.theta[:1]  # all from the same start
     for number, chosen in enumerate(job.batches):
         before = {key: _spread(a) / larger for key, a in _named(state.parameters, "") + _named(state.buffers, "")}
         kept = state.theta.copy()
-        state.theta[...] = _jitter(kept, scale * larger, generator)
-        training.differentiate(shadowed, state, _on_shadow_axis(job, data.columns(chosen), scale * larger, generator))
+        state.theta[...] = jitter(kept, scale * larger, generator)
+        training.differentiate(copies, state, on_replica_axis(job, data.columns(chosen), scale * larger, generator))
         state.theta[...] = kept
         if number in job.snapshots:
             last = len(job.layers), "loss"
             yield before | {last: _spread(state.loss[..., None, None]) / larger}
-        training.advance(shadowed, state)
-        taken = _jitter(state.theta - kept, unit * larger, generator)  # all of θ, or almost, may cancel against it
-        state.theta[...] = _jitter(kept + taken, unit * larger, generator)
+        training.advance(copies, state)
+        taken = jitter(state.theta - kept, unit * larger, generator)  # all of θ, or almost, may cancel against it
+        state.theta[...] = jitter(kept + taken, unit * larger, generator)
 
 
 def _worst(step: int, layer: int, quantity: str, a: Array, b: Array, spread: Array, scale: float) -> Difference:
@@ -200,112 +195,12 @@ def _norm(array: Array) -> Array:
     return top[..., 0, 0] * np.sqrt((unit * unit).sum((-2, -1)))
 
 
-def _spread(shadows: Array) -> Array:
-    """Root mean square distance (…,) of the shadows from the network itself, which comes first on the first axis."""
-    numbers = (len(shadows) - 1) * shadows.shape[-1] * shadows.shape[-2]
-    return np.sqrt((_norm(shadows[1:] - shadows[0]) ** 2).mean(0)) / least(numbers)
+def _spread(replicas: Array) -> Array:
+    """Root mean square distance (…,) of the replicas from the network itself, which comes first on the first axis."""
+    numbers = (len(replicas) - 1) * replicas.shape[-1] * replicas.shape[-2]
+    return np.sqrt((_norm(replicas[1:] - replicas[0]) ** 2).mean(0)) / least(numbers)
 
 
 def least(numbers: int) -> float:
     """What a root mean square of so many normal numbers, of variance 1, falls below once in ten thousand times."""
     return float(np.sqrt(2 * gammaincinv(numbers / 2, 1e-4) / numbers))  # of a chi distribution
-
-
-def _shadowed(job: Job, scale: float, generator: Generator) -> Job:
-    """The job in float64 on a new first axis: itself, then its shadows, moved by ``scale`` in parameters, inputs and targets."""
-
-    def spread_out(array: Array) -> Array:
-        ones = (1,) * (len(job.leading) + 2 - array.ndim)
-        wide = np.broadcast_to(array.astype(np.float64), (1 + shadow_count(job), *ones, *array.shape))
-        return _jitter(wide, scale, generator)
-
-    parameters = tuple({name: spread_out(array) for name, array in named.items()} for named in job.parameters)
-    buffers = tuple(
-        {name: np.broadcast_to(a, (1 + shadow_count(job), *a.shape)).astype(np.float64) for name, a in named.items()}
-        for named in job.start_buffers()
-    )
-    targets = job.loss.targets(job.data.y, job.network.widths[-1])
-    data = Batch(spread_out(job.data.x), spread_out(targets))
-    optimizer, rates = job.optimizer, job.optimizer.learning_rate
-    if isinstance(rates, tuple):  # one for each network: the shadows' as well
-        optimizer = replace(optimizer, learning_rate=(rates,) * (1 + shadow_count(job)))
-    layers = tuple(_jittered(layer, scale, generator, lowest=not k) for k, layer in enumerate(job.layers))
-    return replace(
-        job,
-        loss=job.loss.with_matrix(),
-        layers=layers,
-        parameters=parameters,
-        buffers=buffers,
-        data=data,
-        optimizer=optimizer,
-        batches=None,
-        snapshots=(),
-        evaluate={},
-    )
-
-
-def _jittered(layer: Layer, scale: float, generator: Generator, lowest: bool = False) -> Layer:
-    """The layer, and every layer inside it, with its output and the gradient that it hands down moved as well."""
-    if isinstance(layer, Residual):
-        layer = Residual(tuple(_jittered(inside, scale, generator) for inside in layer.layers))
-    return _Jittered(layer, scale, generator, lowest)
-
-
-@dataclass(frozen=True)
-class _Jittered(Layer):
-    """In place where the output is what the layer remembers: near a = 1 a rounding of a is a large part of 1 − a²."""
-
-    layer: Layer
-    scale: float
-    generator: Generator
-    lowest: bool = False  # nobody asks for the gradient below
-
-    def width(self, n_in: int) -> int:
-        return self.layer.width(n_in)
-
-    def shapes(self, n_in: int) -> dict[str, Shape]:
-        return self.layer.shapes(n_in)
-
-    def buffers(self, n_in: int) -> dict[str, Array]:
-        return self.layer.buffers(n_in)
-
-    def noise(self, n_in: int) -> dict[str, tuple[int, float]]:
-        return self.layer.noise(n_in)
-
-    def forward(self, p: Tensors, x: Array) -> tuple[Array, Any]:
-        out, cache = self.layer.forward(p, x)
-        out[...] = _jitter(out, self.scale, self.generator)
-        return out, cache
-
-    def backward(self, p: Tensors, cache: Any, dout: Array) -> tuple[Array, Tensors]:
-        dx, gradients = self.layer.backward(p, cache, dout)
-        if self.lowest:
-            return dx, gradients
-        dx = _jitter(dx, self.scale, self.generator)
-        return (_shifted(dx, self.scale, self.generator) if isinstance(self.layer, BatchNorm) else dx), gradients
-
-
-def _on_shadow_axis(job: Job, batch: Batch, scale: float, generator: Generator) -> Batch:
-    """The batch with an axis for the shadows before those of the stack, so that what a layer does to it stays each one's own."""
-    ones = (1,) * (len(job.leading) + 2 - batch.x.ndim)
-    x = np.broadcast_to(batch.x, (1 + shadow_count(job), *ones, *batch.x.shape))
-    return Batch(_jitter(x, scale, generator), batch.y)
-
-
-def _jitter(array: Array, scale: float, generator: Generator) -> Array:
-    """Every entry but those of the first member moved relatively by ±scale, the sign at random."""
-    shadows = max(0, array.shape[0] - 1)  # θ has no first axis where there is nothing to learn
-    signs = generator.integers(0, 2, (shadows, *array.shape[1:]), np.int8)
-    if array.ndim > 2:  # not θ: in every other shadow all units of a layer move alike, as units that are copies do
-        signs[1::2] = signs[1::2, ..., :1, :]
-    factor = np.ones(array.shape)
-    factor[1:] += (2 * scale) * signs - scale
-    return array * factor
-
-
-def _shifted(dx: Array, scale: float, generator: Generator) -> Array:
-    """A mean over the batch was taken from every example: its rounding is common to all, and a sum over them does not lose it."""
-    size = np.sqrt((dx * dx).mean(-1, keepdims=True))
-    signs = generator.integers(0, 2, size.shape, np.int8) * 2 - 1
-    signs[0] = 0
-    return dx + (scale / np.sqrt(dx.shape[-1])) * signs * size

@@ -49,7 +49,7 @@ PAGES = {
     "softmax": Page("Softmax", ("softmax",)),
     "losses": Page(
         "Losses",
-        ("losses",),
+        ("losses", "categorical"),
         drawings.losses,
         "What one number costs, and the slope that is sent back, for targets that are numbers and for one that is 1.",
     ),
@@ -58,7 +58,7 @@ PAGES = {
     ),
     "optimizers": Page(
         "Optimizers and clipping",
-        ("optimizers",),
+        ("optimizers", "clipping"),
         drawings.optimizers,
         "Forty updates of every rule in a valley twenty times steeper across than along; the cross is the lowest point.",
     ),
@@ -74,6 +74,7 @@ PAGES = {
         (
             "network",
             "contract",
+            "checks",
             "randomness",
             "training",
             "recording",

@@ -17,9 +17,10 @@ import torch
 from experiments.documentation.examples import children, example
 from experiments.documentation.witness import number, said, taken, weight
 from scratch import CrossEntropy, Dropout, NegativeLogLikelihood, initializers
+from scratch.clipping import Clip
 from scratch.layers import Layer
 from scratch.losses import Loss
-from scratch.optimizers import Clip, Optimizer
+from scratch.optimizers import Optimizer
 from scratch.penalties import MaxNorm
 from scratch.randomness import generator
 from scratch.schedules import Constant, InverseTime, ReduceOnPlateau, Schedule

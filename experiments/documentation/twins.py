@@ -14,9 +14,10 @@ from torch import nn
 import scratch
 from experiments.documentation.examples import N_IN, children, example
 from experiments.documentation.markdown import docstring, prose
+from scratch.clipping import Clip
 from scratch.layers import Layer
 from scratch.losses import Loss
-from scratch.optimizers import Clip, Optimizer
+from scratch.optimizers import Optimizer
 from scratch.penalties import MaxNorm, Penalty
 from scratch.schedules import Schedule
 from torchref import activations, initializers, layers, losses, normalization, optimizers, penalties, schedules  # noqa: F401

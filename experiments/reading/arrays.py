@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.reading.held import EXACT, Column, Held, chosen, counts_rows, opened
-from scratch.contract import remedy
+from scratch.checks import remedy
 from scratch.errors import InvalidInput, unknown
 from scratch.layers import Array
 from scratch.options import is_plain, kind_of

@@ -21,9 +21,10 @@ from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, ov
 from experiments.lab.figures import panels, series
 from scratch import initializers
 from scratch.activations import ReLU
+from scratch.categorical import CrossEntropy
 from scratch.contract import Batch, Job
 from scratch.layers import Array, Dense, Layer
-from scratch.losses import CrossEntropy, SquaredError
+from scratch.losses import SquaredError
 from scratch.network import Network
 from scratch.normalization import BatchNorm
 from scratch.optimizers import SGD, Rates

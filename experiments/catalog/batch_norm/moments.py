@@ -26,9 +26,9 @@ from experiments.catalog.batch_norm.shared import (
 )
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
 from experiments.lab.figures import COLOURS, MARKERS, RING, panels
+from scratch.categorical import CrossEntropy
 from scratch.contract import Job
 from scratch.layers import Array
-from scratch.losses import CrossEntropy
 from scratch.normalization import BatchNorm, LayerNorm
 from scratch.randomness import generator
 

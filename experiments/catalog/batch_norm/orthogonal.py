@@ -20,9 +20,9 @@ from experiments.catalog.batch_norm.shared import INPUTS, ROUNDING, beside, digi
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
 from experiments.lab.figures import panels, series
 from scratch import randomness
+from scratch.categorical import CrossEntropy
 from scratch.contract import Job
 from scratch.layers import Array
-from scratch.losses import CrossEntropy
 from scratch.optimizers import SGD
 
 SUMS = np.sqrt(INPUTS + BATCH)  # √k, k the numbers that are added up

@@ -30,9 +30,10 @@ from experiments.catalog.batch_norm.shared import (
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, panels, series
 from scratch import randomness
+from scratch.categorical import CrossEntropy
 from scratch.contract import Batch, Job
 from scratch.layers import Array, Dense
-from scratch.losses import CrossEntropy, SquaredError
+from scratch.losses import SquaredError
 from scratch.optimizers import SGD
 from scratch.randomness import generator
 

@@ -22,9 +22,9 @@ from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, ov
 from experiments.lab.figures import panels
 from scratch import initializers
 from scratch.activations import Sigmoid
+from scratch.categorical import CrossEntropy
 from scratch.contract import Job, Snapshot
 from scratch.layers import Array, Dense, Layer
-from scratch.losses import CrossEntropy
 from scratch.network import Network
 from scratch.normalization import BatchNorm
 from scratch.optimizers import SGD

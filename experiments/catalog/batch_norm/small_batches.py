@@ -30,10 +30,11 @@ from experiments.catalog.batch_norm.shared import (
 from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, panels
+from scratch.categorical import CrossEntropy
 from scratch.contract import Batch, Job
 from scratch.errors import InvalidInput
 from scratch.layers import Array
-from scratch.losses import CrossEntropy, SquaredError
+from scratch.losses import SquaredError
 from scratch.normalization import BatchNorm
 
 

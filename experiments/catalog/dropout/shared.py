@@ -19,9 +19,10 @@ from experiments.lab import Lab, Shots, compare
 from experiments.lab.figures import COLOURS, key, panels, series
 from scratch import initializers, randomness, training
 from scratch.activations import ReLU
+from scratch.categorical import CrossEntropy
 from scratch.contract import Batch, Job, Noise
 from scratch.layers import Array, Dense, Dropout, Layer
-from scratch.losses import CrossEntropy, Loss
+from scratch.losses import Loss
 from scratch.network import Network, Parameters
 from scratch.optimizers import Adam
 from scratch.randomness import generator

@@ -16,8 +16,8 @@ from experiments.catalog.dropout.shared import ROUNDING, after_training, all_mas
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
 from scratch.activations import Tanh
+from scratch.categorical import NegativeLogLikelihood
 from scratch.layers import Dense, Dropout
-from scratch.losses import NegativeLogLikelihood
 from scratch.softmax import LogSoftmax
 
 NETWORKS = {  # where dropout stands among the layers below the softmax

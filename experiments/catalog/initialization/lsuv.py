@@ -27,9 +27,9 @@ from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, ov
 from experiments.lab.figures import COLOURS, MARKERS, key, panels, series
 from scratch import activations
 from scratch.activations import Activation
+from scratch.categorical import CrossEntropy
 from scratch.contract import Job, Snapshot
 from scratch.layers import Array, Dense
-from scratch.losses import CrossEntropy
 from scratch.network import Network
 
 DEPTH = 6  # hidden layers

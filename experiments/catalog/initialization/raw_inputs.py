@@ -14,9 +14,9 @@ from experiments.catalog.initialization.shared import SETTLED, STUDENT, batch_or
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, over_seeds, table
 from scratch.activations import Tanh
+from scratch.categorical import CrossEntropy
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array, Dense
-from scratch.losses import CrossEntropy
 from scratch.network import Network
 from scratch.optimizers import SGD
 

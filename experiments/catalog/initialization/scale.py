@@ -29,9 +29,9 @@ from experiments.compare import probes
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.lab.figures import key, panels, series
+from scratch.categorical import CrossEntropy
 from scratch.contract import Job, Snapshot
 from scratch.layers import Array
-from scratch.losses import CrossEntropy
 from scratch.network import Network
 from scratch.optimizers import SGD
 

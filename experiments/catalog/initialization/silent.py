@@ -15,9 +15,9 @@ from experiments.catalog.initialization.shared import UNIT, first_digits, hidden
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked, table
 from scratch import initializers
 from scratch.activations import ReLU, Tanh
+from scratch.categorical import CrossEntropy
 from scratch.contract import Job, Snapshot
 from scratch.layers import Array, Dense, Layer
-from scratch.losses import CrossEntropy
 from scratch.network import Network
 from scratch.optimizers import SGD
 from scratch.randomness import generator

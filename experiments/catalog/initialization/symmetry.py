@@ -20,9 +20,9 @@ from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, st
 from experiments.lab.figures import COLOURS, MARKERS, key, panels, series
 from scratch import initializers
 from scratch.activations import Tanh
+from scratch.categorical import CrossEntropy
 from scratch.contract import Job, Snapshot
 from scratch.layers import Array, Dense
-from scratch.losses import CrossEntropy
 from scratch.network import Network, Parameters
 from scratch.optimizers import SGD
 from scratch.randomness import generator

@@ -14,9 +14,9 @@ import pandas as pd
 
 from experiments.catalog.initialization.shared import STUDENT, first_digits, he_times, measured, passing, relu_layers
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, over_seeds, table
+from scratch.categorical import CrossEntropy
 from scratch.contract import Job, Snapshot
 from scratch.layers import Array
-from scratch.losses import CrossEntropy
 from scratch.network import Network
 from scratch.optimizers import SGD
 

@@ -16,9 +16,9 @@ from torch.nn import functional
 import scratch as s
 from experiments.catalog.losses.shared import NOTES, PRECISIONS, alone
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare
+from scratch.categorical import indicator
 from scratch.contract import Snapshot
 from scratch.layers import Array
-from scratch.losses import indicator
 from scratch.randomness import generator
 
 BITS = "Not one bit may differ."

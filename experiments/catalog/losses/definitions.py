@@ -27,8 +27,9 @@ from experiments.catalog.losses.shared import (
     spread,
 )
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked
+from scratch.categorical import indicator
 from scratch.layers import Array
-from scratch.losses import Loss, indicator
+from scratch.losses import Loss
 from scratch.randomness import generator
 
 STEP = 2.0**-16  # of difference quotients

@@ -20,10 +20,11 @@ from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, looks, over_seeds, table
 from experiments.lab.figures import COLOURS, key, panels, series
 from scratch import metrics
+from scratch.categorical import indicator
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import lecun
 from scratch.layers import Array, Layer
-from scratch.losses import Loss, indicator
+from scratch.losses import Loss
 from scratch.network import Network, Parameters
 from scratch.randomness import batches, stack
 

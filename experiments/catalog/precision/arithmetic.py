@@ -24,8 +24,8 @@ from experiments.catalog.precision.formats import (
     stochastic,
     unheld,
 )
+from scratch.categorical import CrossEntropy, indicator
 from scratch.layers import Array, Dense, Layer, Shape, Tensors
-from scratch.losses import CrossEntropy, indicator
 from scratch.network import Parameters
 from scratch.optimizers import SGD, Memory
 from scratch.randomness import generator

@@ -16,10 +16,10 @@ from experiments.compare import probes
 from experiments.compare.backends import backends
 from experiments.data import load
 from experiments.lab import Lab, Shots, stacked
+from scratch.categorical import CrossEntropy
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import lecun, small_normal
 from scratch.layers import Array, Layer
-from scratch.losses import CrossEntropy
 from scratch.network import Network, Parameters
 from scratch.randomness import generator, stack
 

@@ -31,11 +31,11 @@ from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.lab.figures import facets, key, panels, runs
 from scratch import activations
+from scratch.clipping import ClipNorm
 from scratch.contract import Batch, Job, Snapshot
 from scratch.layers import Array, Dense
 from scratch.losses import InnerProduct
 from scratch.network import Network
-from scratch.optimizers import ClipNorm
 from scratch.randomness import generator, stack
 
 FACTORS = (2.0, 4.0)  # times He's variance, before training

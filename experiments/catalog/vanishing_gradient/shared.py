@@ -12,10 +12,11 @@ from experiments.compare import probes
 from experiments.data import load
 from experiments.lab import Lab, looks
 from scratch import activations
+from scratch.categorical import CrossEntropy
 from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import Scheme
 from scratch.layers import Array, Dense, Layer
-from scratch.losses import CrossEntropy, InnerProduct
+from scratch.losses import InnerProduct
 from scratch.network import Network, Parameters
 from scratch.optimizers import SGD
 from scratch.randomness import batches, generator, stack

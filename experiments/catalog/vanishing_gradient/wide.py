@@ -20,9 +20,9 @@ from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.lab.figures import facets
 from scratch import activations, initializers
+from scratch.categorical import CrossEntropy
 from scratch.contract import Job
 from scratch.layers import Dense
-from scratch.losses import CrossEntropy
 from scratch.network import Network
 from scratch.randomness import stack
 

@@ -1,0 +1,42 @@
+"""Gradient clipping: what keeps ∂J/∂θ from exceeding a limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from scratch.layers import Array
+from scratch.options import Description, require
+
+
+@dataclass(frozen=True)
+class Clip(Description):
+    """Changes ∂J/∂θ (…, P) in place so that it does not exceed ``limit``, in each member of a stack by itself."""
+
+    limit: float
+
+    def __post_init__(self) -> None:
+        require(0 < self.limit < inf, self, "limit", "be positive and finite")
+
+    def __call__(self, gradient: Array) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ClipNorm(Clip):
+    """g ← g · min(1, limit/(‖g‖ + 10⁻⁶)) (Pascanu, Mikolov & Bengio 2013); 0 where ‖g‖ overflows, NaN where g is not finite."""
+
+    def __call__(self, gradient: Array) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = np.sqrt(np.vecdot(gradient, gradient))[..., None]
+            gradient *= np.minimum(self.limit / (norm + 1e-6), 1)
+
+
+@dataclass(frozen=True)
+class ClipValue(Clip):
+    """g ← min(max(g, −limit), limit), number by number."""
+
+    def __call__(self, gradient: Array) -> None:
+        np.clip(gradient, -self.limit, self.limit, out=gradient)
