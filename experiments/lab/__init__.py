@@ -4,25 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pandas import DataFrame as Frame
-
     from experiments.lab.bench import Lab, Shots, looks
-    from experiments.lab.figures import COLOURS, MARKERS, RING, Axes, Figure, facets, heatmap, key, panels, runs, series
+    from experiments.lab.figures import COLOURS, MARKERS, RING, facets, heatmap, key, panels, runs, series
     from experiments.lab.frames import compare, over_seeds, stacked
     from experiments.lab.judge import Claim
     from experiments.lab.page import Cost, cells, claims, figure, table
-    from scratch.layers import Array
 
 __all__ = [
     "COLOURS",
     "MARKERS",
     "RING",
-    "Array",
-    "Axes",
     "Claim",
     "Cost",
-    "Figure",
-    "Frame",
     "Lab",
     "Shots",
     "cells",
@@ -42,23 +35,10 @@ __all__ = [
 ]
 ROOMS = {
     "experiments.lab.bench": ("Lab", "Shots", "looks"),
-    "experiments.lab.figures": (
-        "COLOURS",
-        "MARKERS",
-        "RING",
-        "Axes",
-        "Figure",
-        "facets",
-        "heatmap",
-        "key",
-        "panels",
-        "runs",
-        "series",
-    ),
+    "experiments.lab.figures": ("COLOURS", "MARKERS", "RING", "facets", "heatmap", "key", "panels", "runs", "series"),
     "experiments.lab.frames": ("compare", "over_seeds", "stacked"),
     "experiments.lab.judge": ("Claim",),
     "experiments.lab.page": ("Cost", "cells", "claims", "figure", "table"),
-    "scratch.layers": ("Array",),
 }
 
 
@@ -66,6 +46,4 @@ def __getattr__(name: str) -> Any:
     for room, words in ROOMS.items():
         if name in words:
             return getattr(import_module(room), name)
-    if name == "Frame":
-        return import_module("pandas").DataFrame
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,6 +32,7 @@ class Claim:
     control: str  # what must fail the same test
     comparisons: pd.DataFrame
     test: Test = "equals"
+    otherwise: str = "nothing to compare"  # the condition of a claim without comparisons
 
 
 def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -43,7 +44,7 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
         said = {"claim": claim.name, "statement": claim.statement, "test": claim.test}
         known = {"control": claim.control, "source": claim.source, "basis": claim.basis}
         if claim.comparisons.empty:  # its cells failed, or the options leave it nothing to compare
-            verdicts.append(said | {"condition": "nothing to compare", "comparisons": 0, "verdict": NOT_TESTED} | known)
+            verdicts.append(said | {"condition": claim.otherwise, "comparisons": 0, "verdict": NOT_TESTED} | known)
             continue
         table = _scored(claim)
         limit = _limit(table.groupby("backend").size().max())

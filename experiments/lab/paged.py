@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from experiments.lab.cell import Analysis, Cell, Plot
 from experiments.lab.code import fingerprint
+from experiments.lab.judge import Claim
 from experiments.lab.options import DataOptions, require_device
 from experiments.lab.page import Cells, Claims, Cost, Drawing, Missing, Page, Part, Table, Tables, Wiring, option
 from scratch.errors import InvalidInput, unknown
@@ -120,7 +121,7 @@ class Paged:
     def analyse(self, measured: Mapping[str, pd.DataFrame], options: Any) -> Analysis:
         own = {name: table for name, table in measured.items() if isinstance(self.wiring.makers.get(name), Cells)}
         tables = Tables(self.wiring, own, options)
-        claimed = [claim for part in self.parts(Claims) for claim in _called(tables, part, ())]
+        claimed = [claim for part in self.parts(Claims) for claim in self._claimed(tables, part)]
         derived = {}
         for part in self.parts(Table):
             made = _called(tables, part, None)
@@ -130,6 +131,22 @@ class Paged:
         steps = [step for step in getattr(self.module, "NEXT_STEPS", ()) if not self.only]
         printed = getattr(self.module, "PRINTED", "")
         return Analysis(derived, claimed, finding, steps, printed if printed in {**own, **derived} else "")
+
+    def _claimed(self, tables: Tables, part: Claims) -> list[Claim]:
+        """Its claims; one that is not tested in their place where cells failed that they need, none where the options leave these out."""
+        try:
+            return list(tables.call(part))
+        except Missing as missing:
+            import pandas as pd
+
+            table = str(missing)
+            maker = self.wiring.makers[table]
+            if not (isinstance(maker, Cells) and maker.grid(tables.asked)):
+                return []
+            lost = Claim(
+                part.name.replace("_", " "), f"All that the page claims from {table!r}.", "", "", "", pd.DataFrame()
+            )
+            return [replace(lost, otherwise=f"no cell of {table!r} was measured")]
 
     def _finding(self, tables: Tables, judged: pd.DataFrame) -> str:
         told = getattr(self.module, "finding", None)
@@ -152,7 +169,6 @@ class Paged:
 
 def _called(tables: Tables, part: Part, otherwise: Any) -> Any:
     try:
-        found = tables.call(part)
+        return tables.call(part)
     except Missing:
         return otherwise
-    return list(found) if isinstance(part, Claims) else found

@@ -8,19 +8,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import arg
 
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
+from experiments.compare.agreement import Difference
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, facets, figure, over_seeds, table
 from experiments.lab.options import Checked, Range
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+from experiments.lab.types import Claims, Figure, Frame
+from scratch.randomness import generator
 
 
 @dataclass(frozen=True)
@@ -39,66 +37,60 @@ QUICK = Options(numbers=(1, 2))
 NEXT_STEPS = ("`--numbers 5 6`: more of the same.",)
 
 
-def finding(claims: pd.DataFrame) -> str:
+def finding(claims: Frame) -> str:
     return f"Numbers are about what they are, a < b & c. {(claims.verdict == 'holds').sum()} claims hold."
 
 
 @cells(lambda options: [{"number": number} for number in options.numbers], cost=Cost(0.01, 1, {"number": 0}))
-def values(lab: Lab, number: int, seeds: int) -> pd.DataFrame:
-    import torch
-
-    from experiments.compare.agreement import Difference
-    from scratch.randomness import generator
-
+def values(lab: Lab, number: int, seeds: int) -> Frame:
     trouble(number)
     drawn = number + generator(number, "toy").standard_normal(seeds) / 10
     for part in ("toy", "trajectory"):
         lab.enter([Difference(0, 1, "mean", 0.0, 0.0, 1e-15)], part)
-    both = {"scratch": drawn, "torchref": torch.from_numpy(drawn).clone().numpy()}
-    return lab.rows(both, lambda shot: shot, {"seed": range(seeds)})
+    return lab.rows({"scratch": drawn, "torchref": drawn.copy()}, lambda shot: shot, {"seed": range(seeds)})
 
 
 @table
-def means(values: pd.DataFrame, factor: float) -> pd.DataFrame:
+def means(values: Frame, factor: float) -> Frame:
     found = over_seeds(values, ["number", "backend"])
     return found.assign(predicted=factor * found.number, standard_error=0.1 / found.seeds**0.5).drop(columns="dof")
 
 
 @table
-def even(values: pd.DataFrame) -> pd.DataFrame | None:
+def even(values: Frame) -> Frame | None:
     rows = values[values.number % 2 == 0]
     return rows if len(rows) else None
 
 
 @claims
-def about(means: pd.DataFrame) -> Iterator[Claim]:
+def about(means: Frame) -> Claims:
     frame = compare(means, "number {number}", control_predicted=2.0 * means.number)
     yield Claim("mean", "The mean |x| < 2x & is x.", "the toy", "Sample.", "twice the number", frame)
     sign = frame.assign(predicted=0.0, control_predicted=0.0, control_measured=-frame.measured)
     yield Claim("positive", "The mean is above 0.", "the toy", "Sample.", "the other sign", sign, "at least")
+    below = frame.assign(predicted=1.5 * means.number, control_predicted=0.5 * means.number)
+    yield Claim("small", "The mean is below 3x/2.", "the toy", "Sample.", "x/2", below, "at most")
 
 
 @figure("Means", name="means")
-def of_means(means: pd.DataFrame) -> Figure:
+def of_means(means: Frame) -> Figure:
     """The mean of every cell."""
     return draw(means, "measured")
 
 
 @figure("Errors", name="errors")
-def of_errors(means: pd.DataFrame) -> Figure:
+def of_errors(means: Frame) -> Figure:
     """Its error."""
     return draw(means, "standard_error")
 
 
 @figure("Even", name="even")
-def of_even(even: pd.DataFrame, means: pd.DataFrame) -> Figure:
+def of_even(even: Frame, means: Frame) -> Figure:
     """Some are even."""
     return draw(means, "measured")
 
 
-def draw(means: pd.DataFrame, y: str) -> Figure:
-    from experiments.lab.figures import facets
-
+def draw(means: Frame, y: str) -> Figure:
     return facets(means, x="number", y=y, title="toy")
 
 

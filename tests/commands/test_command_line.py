@@ -12,7 +12,7 @@ from toybox import TESTS, listing
 
 from experiments.run import main
 
-TOYBOX = str(TESTS / "toybox.py")
+TOYBOX = str(TESTS / "support" / "toybox.py")
 SLOW_TO_IMPORT = ("torch", "pandas", "sklearn", "matplotlib")
 
 
@@ -225,7 +225,7 @@ def test_a_good_run_with_workers(toy, toy_results, python):
     done = python(TOYBOX, "toy", "--jobs", "2")
     assert (done.returncode, done.stderr) == (0, "")
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("HOLDS") and "2 of 2 claims" in last
+    assert last.startswith("HOLDS") and "3 of 3 claims" in last
     assert Path(last.split()[-1]).samefile("results/toy/report.html")
     assert toy.calls() == [1, 2, 3, 4]
     assert listing(Path("results/toy")) == listing(toy_results)
@@ -243,7 +243,7 @@ def test_a_claim_that_fails_is_status_1(toy, capsys):
     """A run whose claims fail but which a script takes for a good one."""
     assert main(["toy", "--factor", "1.5"]) == 1
     *lines, last = capsys.readouterr().out.splitlines()
-    assert last.startswith("FAILS") and "1 of 2 claims" in last
+    assert last.startswith("FAILS") and "1 of 3 claims" in last
     assert any(line.startswith("fails: mean") for line in lines)
 
 

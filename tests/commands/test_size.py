@@ -8,7 +8,7 @@ from statistics import median
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FILES = [path for room in ("scratch", "torchref", "experiments") for path in sorted((ROOT / room).rglob("*.py"))]
 PAGES = [path for path in FILES if path.parent.parent.name == "catalog" and path.name != "__init__.py"]
 

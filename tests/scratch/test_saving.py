@@ -498,7 +498,7 @@ def test_a_kill_leaves_a_whole_file(tmp_path):
         "network = Network((Dense(1000),), 1000); p = network.views(np.ones(network.size)); k = 0\n"
         "while True: save(sys.argv[1], network, p); k += 1; p[0]['W'][...] = k; print(k, flush=True)"
     )
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     process = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, cwd=root)
     process.stdout.readline()
     for _ in range(3):

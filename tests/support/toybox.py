@@ -1,4 +1,4 @@
-"""Puts the toy experiment into the catalog, here and as ``python tests/toybox.py``; workers have the catalog of their parent."""
+"""Puts the toy experiment into the catalog, here and as ``python tests/support/toybox.py``; workers have the catalog of their parent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments import catalog
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 CATALOG = str(TESTS / "toy")
 if CATALOG not in catalog.__path__:
     catalog.__path__.append(CATALOG)

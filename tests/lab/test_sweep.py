@@ -40,8 +40,8 @@ def same_as(toy_results: Path) -> bool:
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     """The toy on the command line, as the leader of a process group of its own."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS)))}
-    command = [sys.executable, str(TESTS / "toybox.py"), "toy", *arguments]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS.parent), str(TESTS / "support")))}
+    command = [sys.executable, str(TESTS / "support" / "toybox.py"), "toy", *arguments]
     pipe = subprocess.PIPE
 
     def hear_interrupts() -> None:  # a shell's background job begins deaf to Ctrl-C, and hands that on

@@ -19,7 +19,7 @@ def test_a_run_gives_back_tables_claims_and_figures(toy):
     result = run("toy", numbers=(1, 2), seeds=5)
     assert all(isinstance(table, pd.DataFrame) for table in result.tables.values())
     assert {"values", "means", "claims", "comparisons", "agreement", "failures"} <= set(result.tables)
-    assert list(result.claims.claim) == ["mean", "positive"] and result.holds and result.agrees
+    assert list(result.claims.claim) == ["mean", "positive", "small"] and result.holds and result.agrees
     assert set(result.tables["values"].groupby("number").seed.nunique()) == {5}
     figures = result.figures()
     assert list(figures) == ["means", "errors", "even"] and all(isinstance(f, Figure) for f in figures.values())

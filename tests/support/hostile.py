@@ -1,6 +1,6 @@
 """Hostile and odd inputs: what is handed over, and what scratch, torchref and PyTorch alone make of it.
 
-    python tests/hostile.py
+    python tests/support/hostile.py
 
 writes docs/hostile_inputs.md from running every case; test_hostile.py holds all three to what the table declares.
 """
@@ -30,7 +30,7 @@ from scratch.layers import Array
 from scratch.randomness import generator
 from torchref import training as theirs
 
-PAGE = Path(__file__).parents[1] / "docs" / "hostile_inputs.md"
+PAGE = Path(__file__).parents[2] / "docs" / "hostile_inputs.md"
 Fields = dict[str, Any]  # a job's, with x and y for its data
 Shot = dict[str, Array]
 
@@ -767,8 +767,8 @@ GROUPS: dict[str, tuple[str, list[Case]]] = {
 INTRODUCTION = """# Hostile and odd inputs
 
 What happens to input that is wrong, strange or extreme. Every line was run: in `scratch`, in `torchref`, and in PyTorch alone, with
-`torch.nn` and `torch.optim` as one would write it down without this library; `python tests/hostile.py` writes this page, and
-`tests/test_hostile.py` holds all three to it.
+`torch.nn` and `torch.optim` as one would write it down without this library; `python tests/support/hostile.py` writes this page, and
+`tests/torchref/test_hostile.py` holds all three to it.
 
 The rule: what would fail in the depths with an error of shapes and types, or compute a wrong number without a word, is refused by
 `InvalidInput`, in one line that names the place, what was expected there and what came. What is harmless works, and nothing that was

@@ -55,7 +55,7 @@ def test_verdicts_are_those_of_whole_results_of_their_own(toy_results, tmp_path)
     """A verdict that was written by hand, or over which a later run was killed; results under another experiment's name."""
     folder = tmp_path / "toy"
     shutil.copytree(toy_results, folder)
-    assert statements.verdicts("toy", tmp_path) == {"mean": "holds", "positive": "holds"}
+    assert statements.verdicts("toy", tmp_path) == {"mean": "holds", "positive": "holds", "small": "holds"}
     shutil.copytree(folder, tmp_path / "losses")
     with pytest.raises(InvalidInput, match="holds results of 'toy', not of 'losses'"):
         statements.verdicts("losses", tmp_path)

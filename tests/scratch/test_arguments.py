@@ -31,7 +31,7 @@ from scratch.initializers import he
 from scratch.normalization import BatchNorm
 from scratch.randomness import generator
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 M, CLASSES, FEATURES = 6, 3, 4
 RANDOM = generator(0, "arguments")
 Z, Y = RANDOM.standard_normal((CLASSES, M)), np.array([0, 1, 2, 1, 0, 2])

@@ -150,8 +150,19 @@ def test_what_is_not_there_is_left_out(house):
     options = paged.module.Options()
     tables = {name: t for name, t in measured(paged, options).items() if name != "stones"}
     analysis = paged.analyse(tables, options)
-    assert analysis.claims == [] and analysis.tables == {} and paged.figures(tables) == []
-    assert analysis.finding(pd.DataFrame({"verdict": []})).startswith("0 of 0 claims hold")
+    assert analysis.tables == {} and paged.figures(tables) == []
+    claims, _ = judge(analysis.claims)
+    assert claims[["claim", "condition", "verdict"]].values.tolist() == [
+        ["law", "no cell of 'stones' was measured", "not tested"]
+    ]
+    assert analysis.finding(claims).startswith("0 of 1 claims hold")
+
+
+def test_what_the_options_leave_out_claims_nothing(house):
+    """A claim that is not tested, as if something had failed."""
+    paged = house()
+    options = paged.module.Options(widths=())
+    assert paged.analyse(measured(paged, options), options).claims == []
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_refusals_are_one_line():
 
 def test_page_is_what_the_cases_give():
     """A page that was written before the last change."""
-    assert hostile.PAGE.read_text(encoding="utf-8") == hostile.page(), "run python tests/hostile.py"
+    assert hostile.PAGE.read_text(encoding="utf-8") == hostile.page(), "run python tests/support/hostile.py"
 
 
 def test_no_case_is_there_twice():

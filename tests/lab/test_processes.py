@@ -22,9 +22,9 @@ from experiments.run import main, run
 from scratch.command import SIGNALS, answer
 from scratch.errors import InvalidInput
 
-TOY = f"{shlex.quote(sys.executable)} {shlex.quote(str(TESTS / 'toybox.py'))} toy"
+TOY = f"{shlex.quote(sys.executable)} {shlex.quote(str(TESTS / 'support' / 'toybox.py'))} toy"
 RUN = f"{shlex.quote(sys.executable)} -m experiments.run"
-PATHS = os.pathsep.join((str(TESTS.parent), str(TESTS)))
+PATHS = os.pathsep.join((str(TESTS.parent), str(TESTS / "support")))
 linux = pytest.mark.skipif(sys.platform != "linux", reason="tested by way of /proc and /dev")
 
 
