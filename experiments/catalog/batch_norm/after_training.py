@@ -6,32 +6,26 @@ were they the population's own, a batch's stray from them, and in training the b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 from scipy.special import gammaln
 
 from experiments.catalog.batch_norm.shared import POPULATION, TINY, finished, trained
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import panels, series
-from scratch.contract import Batch, Job
-from scratch.layers import Array
-from scratch.losses import SquaredError
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import SGD, Batch, BatchNorm, Job, SquaredError
 from scratch.network import Parameters
-from scratch.normalization import BatchNorm
-from scratch.optimizers import SGD
 from scratch.randomness import generator
 
 FOLLOWED = (1, 2, 3, 5, 8, 12, 20, 35, 60)  # batches after which running statistics are looked at
 
 
 @cells(lambda options: [{"batch": batch} for batch in options.averaged], cost=Cost(0.8, 430))
-def averages(lab: Lab, batch: int, units: int) -> pd.DataFrame:
+def averages(lab: Lab, batch: int, units: int) -> Frame:
     """Running statistics of Gaussian numbers: mean and variance over independent units, after some numbers of batches."""
     steps, (mean, variance) = max(FOLLOWED), POPULATION
     x = mean + np.sqrt(variance) * generator(0, "numbers", batch).standard_normal((units, (steps + 1) * batch))
@@ -44,7 +38,7 @@ def averages(lab: Lab, batch: int, units: int) -> pd.DataFrame:
                 held = shot.buffers[0][statistic][:, 0]
                 named = {"backend": name, "batch": batch, "step": shot.step, "statistic": statistic, "units": units}
                 rows.append({**named, "momentum": norm.momentum, "average": held.mean(), "spread": held.var(ddof=1)})
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def weights(momentum: float, steps: int) -> Array:
@@ -75,9 +69,9 @@ def excess(statistic: str, momentum: float, steps: int, batch: int) -> float:
 
 
 @table
-def running(averages: pd.DataFrame) -> pd.DataFrame:
+def running(averages: Frame) -> Frame:
     """With the mean and variance that an exponential average is to have, their standard errors over the units, and the wrong ones."""
-    return averages.join(pd.DataFrame([expected(row) for row in averages.itertuples()], index=averages.index))
+    return averages.join(Frame([expected(row) for row in averages.itertuples()], index=averages.index))
 
 
 def expected(row: Any) -> dict[str, float]:
@@ -97,7 +91,7 @@ def expected(row: Any) -> dict[str, float]:
 
 
 @claims
-def of_averages(running: pd.DataFrame) -> Iterator[Claim]:
+def of_averages(running: Frame) -> Claims:
     basis = "Independent Gaussian units. Standard error: the average's own variance, with its kurtosis, over the number of units."
     for (column, law, error, wrong), name, statement, source in (
         (
@@ -119,7 +113,7 @@ def of_averages(running: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Running statistics")
-def wavering(running: pd.DataFrame) -> Figure:
+def wavering(running: Frame) -> Figure:
     """Running mean and variance of Gaussian numbers, true mean 3 and variance 4, momentum 0.1, over many independent units. Left: how
     the average forgets its first values, 0 and 1. Right: its standard deviation over the units, which does not go to zero: the last ten
     batches or so are all that it remembers.
@@ -143,7 +137,7 @@ def wavering(running: pd.DataFrame) -> Figure:
 
 
 @cells(lambda options: [{"batch": batch} for batch in options.compared], cost=Cost(0.25, 190))
-def gaps(lab: Lab, batch: int, units: int) -> pd.DataFrame:
+def gaps(lab: Lab, batch: int, units: int) -> Frame:
     """Mean square difference of the output in training and after it, the running statistics being the population's."""
     mean, variance = POPULATION
     x = mean + np.sqrt(variance) * generator(1, "numbers", batch).standard_normal((units, batch))
@@ -160,7 +154,7 @@ def gaps(lab: Lab, batch: int, units: int) -> pd.DataFrame:
         error = square.std(ddof=1) / np.sqrt(units)
         found = {"measured": square.mean(), "standard_error": error, "dof": units - 1}
         rows.append({"backend": name, "batch": batch} | found)
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def between(batch: int) -> float:
@@ -173,12 +167,12 @@ def between(batch: int) -> float:
 
 
 @table
-def gap(gaps: pd.DataFrame) -> pd.DataFrame:
+def gap(gaps: Frame) -> Frame:
     return gaps.assign(predicted=[between(batch) for batch in gaps.batch])
 
 
 @claims
-def differ(gap: pd.DataFrame) -> Iterator[Claim]:
+def differ(gap: Frame) -> Claims:
     yield Claim(
         name="training and use differ",
         statement="Even with the true mean and variance, the output after training differs: "
@@ -191,7 +185,7 @@ def differ(gap: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Training and use differ")
-def training_and_use(gap: pd.DataFrame) -> Figure:
+def training_and_use(gap: Frame) -> Figure:
     """How far the output in training is from the output after it, mean square, when the running statistics are exactly right. The line
     is 2(1 − E s), about 3/(2B); the dotted line 1/B is what straying of the batch's mean alone would give.
     """

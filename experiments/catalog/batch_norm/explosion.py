@@ -5,23 +5,17 @@ Not at the start: at every layer it makes squared gradients grow by a factor tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.batch_norm.shared import TINY, beside, finished, glance
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.lab.figures import panels, series
-from scratch import initializers
-from scratch.activations import ReLU
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array, Dense, Layer
-from scratch.losses import SquaredError
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, BatchNorm, Dense, Job, Layer, ReLU, Snapshot, SquaredError, initializers
 from scratch.network import Parameters
-from scratch.normalization import BatchNorm
 from scratch.randomness import generator
 
 FAR = 1e3  # targets so far off that the gradient at the output is what they are, drawn independently of the network
@@ -59,9 +53,7 @@ def drawn(held: list[Array], kind: str, norm: str, batch: int, seeds: Sequence[i
     makes=("measurements",),
     cost=Cost(17, 780),
 )
-def exploding(
-    lab: Lab, kind: str, width: int, batches: tuple[int, ...], depth: int, draws: int
-) -> dict[str, pd.DataFrame]:
+def exploding(lab: Lab, kind: str, width: int, batches: tuple[int, ...], depth: int, draws: int) -> dict[str, Frame]:
     """log ‖∂J/∂h‖² at the end of every layer; between the first and the last but one of them each step is like the next."""
     rows, several = [], max(1, ROOM // (depth * width**2))
 
@@ -110,13 +102,13 @@ def factor(kind: str, batch: int) -> float:
     return (both_active(c) + batch - 1) / ((batch - 3) * (1 - correlation(c))) - 1 / (batch - 3)
 
 
-def factors(found: pd.DataFrame) -> Array:
+def factors(found: Frame) -> Array:
     """The factor of every row: 1 without batch norm."""
     return np.array([factor(row.kind, row.batch) if row.norm == "batch" else 1.0 for row in found.itertuples()])
 
 
 @table
-def explosion_rates(measurements: pd.DataFrame, depth: int, width: int) -> pd.DataFrame:
+def explosion_rates(measurements: Frame, depth: int, width: int) -> Frame:
     """Growth of log ‖∂J/∂h‖² per layer, from the last layer but one down to the first, in networks of both widths.
 
     What is left at width n goes like 1/n, so that 2·rate(n) − rate(n/2) is the rate of infinitely wide ones.
@@ -137,7 +129,7 @@ def explosion_rates(measurements: pd.DataFrame, depth: int, width: int) -> pd.Da
 
 
 @table
-def profile(measurements: pd.DataFrame, depth: int, width: int) -> pd.DataFrame:
+def profile(measurements: Frame, depth: int, width: int) -> Frame:
     """log₁₀ of the squared gradient at every layer over that at the last but one; mean over the widest networks."""
     key = ["backend", "kind", "norm", "batch", "seed"]
     widest = measurements[(measurements.width == width) & (measurements.layer < depth)]
@@ -148,7 +140,7 @@ def profile(measurements: pd.DataFrame, depth: int, width: int) -> pd.DataFrame:
 
 
 @claims
-def explodes(explosion_rates: pd.DataFrame, draws: int, depth: int, width: int) -> Iterator[Claim]:
+def explodes(explosion_rates: Frame, draws: int, depth: int, width: int) -> Claims:
     for kind, (name, formula) in FORMULAS.items():
         chosen = explosion_rates[explosion_rates.kind == kind]
         ours, plain = beside(chosen, "norm", "batch", "none", ["backend", "batch"])
@@ -165,7 +157,7 @@ def explodes(explosion_rates: pd.DataFrame, draws: int, depth: int, width: int) 
 
 
 @figure("Gradients at the start")
-def explosion(profile: pd.DataFrame, explosion_rates: pd.DataFrame) -> Figure:
+def explosion(profile: Frame, explosion_rates: Frame) -> Figure:
     """Networks that have not yet learned anything. Left: the squared gradient at each layer, in units of that at the last layer but one,
     on a logarithmic scale: with batch norm at every layer it grows towards the first layer, the faster the smaller the batch; the grey
     points are the same weights (He's) without batch norm. Right: the rate a layer, extrapolated to infinite width, over the prediction

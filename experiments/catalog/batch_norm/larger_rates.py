@@ -6,12 +6,9 @@ still train. Without it even a linear unit diverges above 2/λ, λ the loss's la
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import data
 from experiments.catalog.batch_norm.shared import beside, finished, fixed, joined, order, over_pairs, single, spread
@@ -19,15 +16,9 @@ from experiments.compare import probes
 from experiments.compare.backends import Backend, backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.lab.figures import panels, series
-from scratch import initializers
-from scratch.activations import ReLU
-from scratch.categorical import CrossEntropy
-from scratch.contract import Batch, Job
-from scratch.layers import Array, Dense, Layer
-from scratch.losses import SquaredError
-from scratch.network import Network
-from scratch.normalization import BatchNorm
-from scratch.optimizers import SGD, Rates
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import SGD, Batch, BatchNorm, CrossEntropy, Dense, Job, Layer, Network, ReLU, SquaredError, initializers
+from scratch.optimizers import Rates
 from scratch.randomness import generator
 
 WIDTH, DEPTH = 32, 3  # of the networks that learn the digits at many rates
@@ -50,7 +41,7 @@ def learner(kind: str) -> tuple[Layer, ...]:
     lambda options: [{"kind": kind, "steps": options.tried_steps} for kind in ("none", *options.places)],
     cost=Cost(10, 400),
 )
-def rates_tried(lab: Lab, kind: str, steps: int, tried: tuple[float, ...], tried_seeds: int) -> pd.DataFrame:
+def rates_tried(lab: Lab, kind: str, steps: int, tried: tuple[float, ...], tried_seeds: int) -> Frame:
     """Share of the test digits right after some steps at each rate; the same weights and batches at all of them."""
     held, layers = data.load("digits"), learner(kind)
     weights = spread(single(Network(layers, held.features), initializers.he, tried_seeds), (len(tried),))
@@ -63,13 +54,13 @@ def rates_tried(lab: Lab, kind: str, steps: int, tried: tuple[float, ...], tried
 
 
 @table
-def span(rates_tried: pd.DataFrame) -> pd.DataFrame:
+def span(rates_tried: Frame) -> Frame:
     """Share of test digits right at each rate, mean over the networks."""
     return over_seeds(rates_tried, ["backend", "kind", "rate"]).drop(columns=["seeds", "dof"])
 
 
 @table
-def ends(rates_tried: pd.DataFrame) -> pd.DataFrame:
+def ends(rates_tried: Frame) -> Frame:
     """For each network the largest rate that works, and the first above it that was tried and does not (none: all work)."""
     rows, key = [], ["backend", "kind", "seed"]
     for named, run in rates_tried.sort_values("rate").groupby(key, sort=False):
@@ -77,14 +68,14 @@ def ends(rates_tried: pd.DataFrame) -> pd.DataFrame:
         above = run[run.rate > works.max()].rate
         found = {"smallest": works.min(), "largest": works.max(), "fails": above.min()}
         rows.append(dict(zip(key, named, strict=True)) | found)
-    return pd.DataFrame(rows).sort_values(key, ignore_index=True)
+    return Frame(rows).sort_values(key, ignore_index=True)
 
 
 @claims
-def larger(ends: pd.DataFrame) -> Iterator[Claim]:
+def larger(ends: Frame) -> Claims:
     """From the least that each ratio can be."""
     found, kinds = (
-        [pd.DataFrame()],
+        [Frame()],
         set(ends.kind),
     )  # none if the cells of the others, or of those without batch norm, failed
     for kind in sorted(LARGER.keys() & kinds) if "none" in kinds else ():
@@ -106,7 +97,7 @@ def larger(ends: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Larger learning rates")
-def rates(span: pd.DataFrame) -> Figure:
+def rates(span: Frame) -> Figure:
     """Share of test digits right after some steps of gradient descent, over the learning rate, with three hidden layers of 32 ReLUs. With
     batch norm below every ReLU (γ and β learnt, as usual) the last layer is the first to diverge. Where batch norm stands over that layer
     too, and nothing but weights is learnt, no rate diverges: a rate that is far too large only makes the weights so long that the next
@@ -157,7 +148,7 @@ def sharpness(backend: Backend, batch: Batch) -> Array:
 
 
 @cells(cost=Cost(2.7, 120))
-def brackets(lab: Lab, seeds: int, rounds: int) -> pd.DataFrame:
+def brackets(lab: Lab, seeds: int, rounds: int) -> Frame:
     """Between which two rates gradient descent begins to diverge, and λ: M×S linear units, several rates a round side by side.
 
     Each implementation closes in by itself. Where no rate diverges, the largest is given.
@@ -200,7 +191,7 @@ def nested(rates: Array) -> Rates:
 
 
 @table
-def threshold(brackets: pd.DataFrame) -> pd.DataFrame:
+def threshold(brackets: Frame) -> Frame:
     """The largest rates for each mean of the inputs, geometric means over the data, as measured and as 2/λ."""
     logs = brackets.assign(measured=np.log(brackets.low * brackets.high) / 2, predicted=np.log(2 / brackets.sharpness))
     found = np.exp(logs.groupby(["backend", "norm", "mean"], sort=False)[["measured", "predicted"]].mean())
@@ -208,7 +199,7 @@ def threshold(brackets: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def largest(brackets: pd.DataFrame) -> Iterator[Claim]:
+def largest(brackets: Frame) -> Claims:
     """From the logarithms of both ends of the bracket; its width is the uncertainty."""
     ours, other = beside(brackets, "norm", "none", "batch", ["backend", "mean", "seed"])
     low, high = np.log(ours.low), np.log(ours.high)
@@ -227,7 +218,7 @@ def largest(brackets: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("The largest rate of a linear unit")
-def largest_rate(threshold: pd.DataFrame) -> Figure:
+def largest_rate(threshold: Frame) -> Figure:
     """A linear unit under gradient descent: the largest learning rate at which its loss does not grow, and 2/λ, λ the loss's largest
     curvature: inputs that lie away from zero make one direction steep. With batch norm above the unit no rate that was tried diverges;
     100 was the largest.

@@ -5,11 +5,7 @@ Over the batch that it is trained on, to the last digit: mean 0 and variance σ�
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.batch_norm import BATCH
 from experiments.catalog.batch_norm.shared import (
@@ -26,15 +22,13 @@ from experiments.catalog.batch_norm.shared import (
 )
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
 from experiments.lab.figures import COLOURS, MARKERS, RING, panels
-from scratch.categorical import CrossEntropy
-from scratch.contract import Job
-from scratch.layers import Array
-from scratch.normalization import BatchNorm, LayerNorm
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import BatchNorm, CrossEntropy, Job, LayerNorm
 from scratch.randomness import generator
 
 
 @cells(lambda options: [{"layer": layer} for layer in ("batch", "layer")], cost=Cost(0.5, 94))
-def unit_moments(lab: Lab, layer: str, scales: tuple[float, ...], seeds: int) -> pd.DataFrame:
+def unit_moments(lab: Lab, layer: str, scales: tuple[float, ...], seeds: int) -> Frame:
     """Mean and variance of every unit over a batch of digits, before the normalization layer and after it."""
     norm = BatchNorm() if layer == "batch" else LayerNorm()
     layers = layered(norm, bias=True)
@@ -63,7 +57,7 @@ def shrunk(variance: Array, epsilon: float) -> Array:
 
 
 @claims
-def of_moments(unit_moments: pd.DataFrame) -> Iterator[Claim]:
+def of_moments(unit_moments: Frame) -> Claims:
     """Mean and variance of every unit; the control is the same unit with layer norm in batch norm's place."""
     ours, other = beside(unit_moments, "layer", "batch", "layer", ["backend", "scale", "seed", "unit"])
     deviation = np.sqrt(ours.variance_before + ours.epsilon)
@@ -94,7 +88,7 @@ def of_moments(unit_moments: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Zero mean and unit variance")
-def moments(unit_moments: pd.DataFrame) -> Figure:
+def moments(unit_moments: Frame) -> Figure:
     """Every point is one unit over one batch of digits, γ and β taken out; weights of several sizes below. Batch norm gives
     mean 0 exactly, and the variance σ²/(σ² + ε) that is drawn: 1 where the unit's own variance is far above ε. Layer norm, which
     looks at one example's units instead, leaves a unit whatever mean and variance it has among the others.

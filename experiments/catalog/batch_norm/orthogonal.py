@@ -6,31 +6,25 @@ descent makes the weights longer, by as much as Pythagoras says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import data
 from experiments.catalog.batch_norm import BATCH, NORMS
 from experiments.catalog.batch_norm.shared import INPUTS, ROUNDING, beside, digits, finished, lively, normed, norms
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
 from experiments.lab.figures import panels, series
-from scratch import randomness
-from scratch.categorical import CrossEntropy
-from scratch.contract import Job
-from scratch.layers import Array
-from scratch.optimizers import SGD
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import SGD, CrossEntropy, Job, randomness
 
 SUMS = np.sqrt(INPUTS + BATCH)  # √k, k the numbers that are added up
 Seen = dict[str, Array]  # see ``norms``
 
 
 @cells(cost=Cost(0.57, 88))
-def algebra(lab: Lab, stretches: tuple[float, ...], seeds: int) -> pd.DataFrame:
+def algebra(lab: Lab, stretches: tuple[float, ...], seeds: int) -> Frame:
     """Three identities, the unit farthest off for each network; ``control``: the same without batch norm, or with a term missing.
 
     ``error`` is in units of the roundoff u: √(n + m) for the sums, times the sizes of what cancels.
@@ -49,7 +43,7 @@ def algebra(lab: Lab, stretches: tuple[float, ...], seeds: int) -> pd.DataFrame:
         if a != 1:
             rows += worst(*stretched(ours, plain, a), backend=name, identity="stretch", stretch=a)
         rows += worst(*projected(ours[a]), backend=name, identity="projection", stretch=a)
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def orthogonal(ours: Seen, plain: Seen) -> tuple[Array, Array, Array]:
@@ -104,7 +98,7 @@ SAID = {
 
 
 @claims
-def of_algebra(algebra: pd.DataFrame) -> Iterator[Claim]:
+def of_algebra(algebra: Frame) -> Claims:
     basis = "The unit farthest off in each network. Standard error: u times √k, k the numbers added up, times the size of what cancels."
     for identity, (name, statement, source, control) in SAID.items():
         rows = algebra[algebra.identity == identity]
@@ -114,7 +108,7 @@ def of_algebra(algebra: pd.DataFrame) -> Iterator[Claim]:
 
 
 @cells(lambda options: [{"rate": rate} for rate in options.rates], cost=Cost(1.9, 180))
-def growth(lab: Lab, rate: float, steps: int, seeds: int) -> pd.DataFrame:
+def growth(lab: Lab, rate: float, steps: int, seeds: int) -> Frame:
     """‖W‖² step by step under gradient descent, and what it was at first plus η² times all squared gradients since.
 
     ``error`` in units of u: what rounding may have done to w·∂L/∂w in every step, times 2η, and to W itself.
@@ -132,14 +126,14 @@ def growth(lab: Lab, rate: float, steps: int, seeds: int) -> pd.DataFrame:
                 error = error + square
                 law = square if shot.step == 0 else law + added
                 named = {"backend": name, "norm": norm, "rate": rate, "step": shot.step, "seed": range(seeds)}
-                rows.append(pd.DataFrame(named | {"value": square, "predicted": law, "error": error}))
+                rows.append(Frame(named | {"value": square, "predicted": law, "error": error}))
                 added = rate**2 * (found["dw"] ** 2).sum(-1)
                 error = error + 2 * rate * SUMS * found["size"].sum(-1)
     return stacked(rows)
 
 
 @claims
-def only_grow(growth: pd.DataFrame, steps: int) -> Iterator[Claim]:
+def only_grow(growth: Frame, steps: int) -> Claims:
     ended = growth[growth.step == growth.step.max()]
     ours, plain = beside(ended, "norm", "batch", "none", ["backend", "rate", "seed"])
     yield Claim(
@@ -154,7 +148,7 @@ def only_grow(growth: pd.DataFrame, steps: int) -> Iterator[Claim]:
 
 
 @figure("Weights only grow")
-def weights_grow(growth: pd.DataFrame) -> Figure:
+def weights_grow(growth: Frame) -> Figure:
     """The squared length of a layer's weights under gradient descent, in units of its first value. Lines: the first value plus η² times
     all squared gradients since. With batch norm above the layer that is what happens, to the last digit; without, gradients are not
     orthogonal to weights and it is wrong.

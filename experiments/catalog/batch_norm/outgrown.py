@@ -5,11 +5,7 @@ A step that is too long makes the weights so long that the next ones turn them l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import data
 from experiments.catalog.batch_norm import BATCH, NORMS
@@ -29,12 +25,8 @@ from experiments.catalog.batch_norm.shared import (
 )
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, panels, series
-from scratch import randomness
-from scratch.categorical import CrossEntropy
-from scratch.contract import Batch, Job
-from scratch.layers import Array, Dense
-from scratch.losses import SquaredError
-from scratch.optimizers import SGD
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import SGD, Batch, CrossEntropy, Dense, Job, SquaredError, randomness
 from scratch.randomness import generator
 
 NOISY = (8, 32)  # inputs and examples a batch of the unit that is fed nothing but noise
@@ -42,7 +34,7 @@ JENSEN = 2e-3  # of E‖w‖⁴, relative; simulated in the tests
 
 
 @cells(cost=Cost(1.3, 140))
-def limited(lab: Lab, pushes: tuple[float, ...], seeds: int) -> pd.DataFrame:
+def limited(lab: Lab, pushes: tuple[float, ...], seeds: int) -> Frame:
     """One step at many rates: what is left of the rate for each unit, η/‖w‖² after it in units of 1/(2‖w‖‖g‖) before.
 
     ``push`` η‖g‖/‖w‖; ``error`` in units of u: rounding of the weights, and of w·∂L/∂w, which is to be 0.
@@ -70,7 +62,7 @@ def left_after(push: Array) -> Array:
 
 
 @claims
-def one_step(limited: pd.DataFrame) -> Iterator[Claim]:
+def one_step(limited: Frame) -> Claims:
     """The unit farthest off for each rate, over all networks."""
     ours, plain = beside(limited, "norm", "batch", "none", ["backend", "rate", "seed", "unit"])
     frame = ours.assign(
@@ -91,7 +83,7 @@ def one_step(limited: pd.DataFrame) -> Iterator[Claim]:
 
 
 @cells(cost=Cost(3.5, 220))
-def tuned(lab: Lab, noise_rates: tuple[float, ...], noise_steps: int, chains: int) -> pd.DataFrame:
+def tuned(lab: Lab, noise_rates: tuple[float, ...], noise_steps: int, chains: int) -> Frame:
     """‖w‖⁴ of a unit that is fed noise, inputs and targets fresh at every step: its gradient never ends, and is alike for ever.
 
     ``chains`` units with draws of their own, the same for every rate.
@@ -115,7 +107,7 @@ def tuned(lab: Lab, noise_rates: tuple[float, ...], noise_steps: int, chains: in
                 named = {"backend": name, "norm": norm, "rate": rate, "step": shot.step, "chains": chains}
                 error = fourth.std(ddof=1) / np.sqrt(chains)
                 rows.append({**named, "fourth": fourth.mean(), "fourth_error": error})
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def noise(inputs: int, batch: int) -> tuple[float, float]:
@@ -144,7 +136,7 @@ def expected_fourth(rate: float, steps: int, inputs: int, batch: int) -> Array:
 
 
 @table
-def outgrown(tuned: pd.DataFrame) -> pd.DataFrame:
+def outgrown(tuned: Frame) -> Frame:
     """Effective rates η/√E‖w‖⁴, measured and predicted; ``limit``: 1/√(2Gt), what is left of any rate."""
     laws = {rate: expected_fourth(rate, int(of.step.max()), *NOISY) for rate, of in tuned.groupby("rate")}
     law = np.array([laws[row.rate][row.step] for row in tuned.itertuples()])
@@ -156,7 +148,7 @@ def outgrown(tuned: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def many_steps(outgrown: pd.DataFrame) -> Iterator[Claim]:
+def many_steps(outgrown: Frame) -> Claims:
     late = outgrown[outgrown.step > 0]
     ours, plain = beside(late, "norm", "batch", "none", ["backend", "rate", "step"])
     yield Claim(
@@ -172,7 +164,7 @@ def many_steps(outgrown: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Weights outgrow the rate")
-def weights_outgrow(limited: pd.DataFrame, outgrown: pd.DataFrame) -> Figure:
+def weights_outgrow(limited: Frame, outgrown: Frame) -> Figure:
     """Left: a single step, every point one unit at one learning rate. What is left of the rate after it, η/‖w‖² in units of its bound
     1/(2‖w‖‖g‖), over how long the step is beside the weights. With batch norm above them every unit lies on the curve 2x/(1 + x²).
     Right: a unit that is fed nothing but noise, so that its gradient never ends. Whatever the learning rate, the effective rate becomes

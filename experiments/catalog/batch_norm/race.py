@@ -5,13 +5,10 @@ Ioffe & Szegedy's first figure, on digits: the same weights and batches with bat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import data
 from experiments.catalog.batch_norm import GOAL, NORMS
@@ -20,14 +17,8 @@ from experiments.compare import probes
 from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.lab.figures import panels
-from scratch import initializers
-from scratch.activations import Sigmoid
-from scratch.categorical import CrossEntropy
-from scratch.contract import Job, Snapshot
-from scratch.layers import Array, Dense, Layer
-from scratch.network import Network
-from scratch.normalization import BatchNorm
-from scratch.optimizers import SGD
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import SGD, BatchNorm, CrossEntropy, Dense, Job, Layer, Network, Sigmoid, Snapshot, initializers
 
 WEIGHT, LAYERS = 0.1, 3  # the standard deviation of the first weights, and the hidden layers
 PERCENTILES = (15, 50, 85)
@@ -62,9 +53,7 @@ def evenly(steps: int) -> tuple[int, ...]:
     makes=("accuracy", "inputs", "drift"),
     cost=Cost(20, 220, {"train_width": 2}),
 )
-def racers(
-    lab: Lab, norm: str, steps: int, train_rate: float, train_seeds: int, train_width: int
-) -> dict[str, pd.DataFrame]:
+def racers(lab: Lab, norm: str, steps: int, train_rate: float, train_seeds: int, train_width: int) -> dict[str, Frame]:
     """Test accuracy, and percentiles over the test digits of what goes into each sigmoid of the last hidden layer.
 
     The drift of a unit: how much the median moves while it trains (standard deviation over equally distant steps) in units of
@@ -97,7 +86,7 @@ def drifted(spreads: Array) -> Array:
 
 
 @cells(makes=(), cost=Cost(1.4, 130))
-def side_by_side(lab: Lab) -> dict[str, pd.DataFrame]:
+def side_by_side(lab: Lab) -> dict[str, Frame]:
     """Both implementations trained alone, step by step side by side: parameters and running statistics."""
     job = replace(racing("batch", 40, 2, 20, 0.1), snapshots=tuple(range(0, 41, 8)), evaluate={})
     lab.follow(job, "64-20-20-20-10 sigmoid, batch norm")
@@ -105,12 +94,12 @@ def side_by_side(lab: Lab) -> dict[str, pd.DataFrame]:
 
 
 @table
-def learning(accuracy: pd.DataFrame) -> pd.DataFrame:
+def learning(accuracy: Frame) -> Frame:
     return over_seeds(accuracy, ["backend", "norm", "step"]).drop(columns=["seeds", "dof"])
 
 
 @table
-def times(accuracy: pd.DataFrame) -> pd.DataFrame:
+def times(accuracy: Frame) -> Frame:
     """Between which two looks each network got to 90 %: not yet at ``after``, but at ``by`` (none: not until the last step)."""
     rows, key = [], ["backend", "norm", "seed"]
     for named, run in accuracy.sort_values("step").groupby(key, sort=False):
@@ -118,11 +107,11 @@ def times(accuracy: pd.DataFrame) -> pd.DataFrame:
         before = run[run.step < there.min()].step if len(there) else run.step
         found = {"after": before.max() if len(before) else 0, "by": there.min(), "finally": run.value.iloc[-1]}
         rows.append(dict(zip(key, named, strict=True)) | found)
-    return pd.DataFrame(rows).sort_values(key, ignore_index=True).astype({"after": float, "by": float})
+    return Frame(rows).sort_values(key, ignore_index=True).astype({"after": float, "by": float})
 
 
 @claims
-def faster(times: pd.DataFrame) -> Iterator[Claim]:
+def faster(times: Frame) -> Claims:
     ours, plain = beside(times, "norm", "batch", "none", ["backend", "seed"])
     gain = np.log(plain.after / ours.by)  # the least that it can be
     other = plain.by.fillna(plain.after).groupby("backend", sort=False).transform(lambda each: np.roll(each, 1))
@@ -141,7 +130,7 @@ def faster(times: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def less_drift(drift: pd.DataFrame) -> Iterator[Claim]:
+def less_drift(drift: Frame) -> Claims:
     ours, plain = beside(drift, "norm", "batch", "none", ["backend", "seed"])
     less = np.log(plain.value) - np.log(ours.value)
     yield Claim(
@@ -156,7 +145,7 @@ def less_drift(drift: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Ioffe & Szegedy's first figure, on digits")
-def race(learning: pd.DataFrame, inputs: pd.DataFrame) -> Figure:
+def race(learning: Frame, inputs: Frame) -> Figure:
     """Left: digits of the test set got right while it trains; three hidden layers of sigmoids, weights from N(0, 0.1²), batches of 60.
     The dotted line is 90 %. Middle and right: what goes into one sigmoid of the last hidden layer, 15th, 50th and
     85th percentile over the test digits. With batch norm the distribution is in place after few steps; without, it is a sliver that

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments import data
 from experiments.catalog.batch_norm import BATCH
@@ -18,12 +16,10 @@ from experiments.compare.backends import backends
 from experiments.lab import Lab, Shots
 from experiments.lab.bench import STEPS
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, series
-from scratch import initializers, randomness
-from scratch.activations import Tanh
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array, Dense, Layer, Shape
-from scratch.network import Network, Parameters
-from scratch.normalization import BatchNorm
+from experiments.lab.types import Array, Axes, Figure, Frame
+from scratch import Batch, BatchNorm, Dense, Job, Layer, Network, Snapshot, Tanh, initializers, randomness
+from scratch.layers import Shape
+from scratch.network import Parameters
 from scratch.randomness import generator
 
 INPUTS, UNITS = 64, 20  # pixels of a digit; units in the layer whose moments and gradients are looked at
@@ -127,22 +123,20 @@ def trained(lab: Lab, job: Job, condition: str | None = None) -> Iterator[tuple[
 # --- tables ----------------------------------------------------------------------------------------------------------------
 
 
-def by_unit(found: Mapping[str, Array], name: str, values: Sequence[float], seeds: int, **columns: Any) -> pd.DataFrame:
+def by_unit(found: Mapping[str, Array], name: str, values: Sequence[float], seeds: int, **columns: Any) -> Frame:
     """A row for every unit of a stack (values of ``name``, seeds), with a column for each array (…, o)."""
     axes = {name: values, "seed": range(seeds), "unit": range(UNITS)}
     flat = {k: np.broadcast_to(a, (len(values), seeds, UNITS)).reshape(-1) for k, a in found.items()}
-    return pd.DataFrame(flat, pd.MultiIndex.from_product(axes.values(), names=axes)).reset_index().assign(**columns)
+    return Frame(flat, pd.MultiIndex.from_product(axes.values(), names=axes)).reset_index().assign(**columns)
 
 
-def beside(
-    table: pd.DataFrame, column: str, own: Any, other: Any, key: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def beside(table: Frame, column: str, own: Any, other: Any, key: Sequence[str]) -> tuple[Frame, Frame]:
     """The rows with one value in the column, and those with the other for the same key: their controls."""
     ours, theirs = (table[table[column] == value].set_index(list(key), drop=False) for value in (own, other))
     return ours, theirs.reindex(ours.index)
 
 
-def farthest(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
+def farthest(frame: Frame, condition: str) -> Frame:
     """For each condition the unit of all networks that lies farthest off for its error, in either implementation: two rows."""
     frame, unit = frame.reset_index(drop=True), [condition, "seed", "unit"]
     z = abs(frame.measured - frame.predicted) / frame.standard_error
@@ -150,7 +144,7 @@ def farthest(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
     return frame.set_index(unit).loc[list(worst)].reset_index()
 
 
-def over_pairs(gain: pd.Series, control: pd.Series) -> pd.DataFrame:
+def over_pairs(gain: pd.Series, control: pd.Series) -> Frame:
     """Means over networks that are paired by seed, and their control's; one without a number leaves no number."""
     ours, other = (series.groupby("backend", sort=False) for series in (gain, control))
     count = ours.size()
@@ -162,20 +156,20 @@ def over_pairs(gain: pd.Series, control: pd.Series) -> pd.DataFrame:
         "control_measured": other.agg(lambda each: each.mean()),
         "control_error": other.agg(lambda each: each.sem()),
     }
-    return pd.DataFrame(columns).reset_index()
+    return Frame(columns).reset_index()
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------------
 
 
-def joined(ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str) -> None:
+def joined(ax: Axes, table: Frame, label: str, index: int, *, x: str) -> None:
     """A series whose points, scratch's, are joined by a thin line."""
     series(ax, table, label, index, x=x)
     ours = table[table.backend == "scratch"].sort_values(x)
     ax.plot(ours[x], ours.measured, color=COLOURS[index], linewidth=0.8, alpha=0.6)
 
 
-def scattered(ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str, y: str) -> None:
+def scattered(ax: Axes, table: Frame, label: str, index: int, *, x: str, y: str) -> None:
     """Single points: one unit each, without an error."""
     for backend in ("scratch", "torchref"):
         one = table[table.backend == backend].sort_values(x)

@@ -5,13 +5,11 @@ One example has no variance: training on it is refused. Two are told apart by th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.batch_norm.shared import (
     INPUTS,
@@ -30,16 +28,12 @@ from experiments.catalog.batch_norm.shared import (
 from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, panels
-from scratch.categorical import CrossEntropy
-from scratch.contract import Batch, Job
-from scratch.errors import InvalidInput
-from scratch.layers import Array
-from scratch.losses import SquaredError
-from scratch.normalization import BatchNorm
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, BatchNorm, CrossEntropy, InvalidInput, Job, SquaredError
 
 
 @cells(cost=Cost(0.5, 90))
-def twos_and_threes(lab: Lab, scales: tuple[float, ...], seeds: int) -> pd.DataFrame:
+def twos_and_threes(lab: Lab, scales: tuple[float, ...], seeds: int) -> Frame:
     """What batch norm makes of two examples, and what it lets through of the difference of their gradients, unit by unit.
 
     ``distance`` d of the two inputs, ``output`` (γ and β taken out, the sign of z₁ − z₂ too), ``passed``: σ times the input's
@@ -75,7 +69,7 @@ def twos_and_threes(lab: Lab, scales: tuple[float, ...], seeds: int) -> pd.DataF
 
 
 @cells(cost=Cost(0.04, 19))
-def refusal(lab: Lab) -> pd.DataFrame:
+def refusal(lab: Lab) -> Frame:
     """Whether training on so few examples is refused, and in what words: by scratch, and by PyTorch's own module."""
     from torch import float64
 
@@ -96,7 +90,7 @@ def refusal(lab: Lab) -> pd.DataFrame:
         for name, call in calls.items():
             said = refused(call)
             rows.append({"backend": name, "examples": examples, "refused": float(bool(said)), "message": said})
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def refused(call: Callable[[], Any]) -> str:
@@ -118,7 +112,7 @@ def pair(distance: Array, epsilon: float) -> Array:
 
 
 @table
-def pairs(twos_and_threes: pd.DataFrame) -> pd.DataFrame:
+def pairs(twos_and_threes: Frame) -> Frame:
     """One network's batches of two with what is predicted of them, from the closest inputs to the farthest."""
     two = twos_and_threes[(twos_and_threes.examples == 2) & (twos_and_threes.seed == 0)]
     law = pair(two.distance, two.epsilon)
@@ -127,7 +121,7 @@ def pairs(twos_and_threes: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def of_pairs(twos_and_threes: pd.DataFrame) -> Iterator[Claim]:
+def of_pairs(twos_and_threes: Frame) -> Claims:
     """Two examples: their outputs, and what is let through of a gradient; the control is the same two and a third."""
     ours, other = beside(twos_and_threes, "examples", 2, 3, ["backend", "scale", "seed", "unit"])
     law = pair(ours.distance, ours.epsilon)
@@ -154,7 +148,7 @@ def of_pairs(twos_and_threes: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def of_one(refusal: pd.DataFrame) -> Iterator[Claim]:
+def of_one(refusal: Frame) -> Claims:
     ours, other = beside(refusal, "examples", 1, 2, ["backend"])
     yield Claim(
         name="one example is refused",
@@ -168,7 +162,7 @@ def of_one(refusal: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Batches of two")
-def two_examples(pairs: pd.DataFrame) -> Figure:
+def two_examples(pairs: Frame) -> Figure:
     """Batches of two examples, every point one unit. Left: the output for the larger input, γ and β taken out: 1, unless the two inputs
     are as close as √ε. Right: the share of the gradients' difference that is let through to the inputs: ε/(d²/4 + ε), next to nothing.
     """

@@ -5,20 +5,18 @@ Backwards one pass serves every factor; forwards every factor pays for a pass of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from experiments.catalog.chain_rule.shared import BACKENDS, leaves, legend, multiplied
 from experiments.lab import Claim, Cost, cells, claims, compare, figure, table
 from experiments.lab.figures import panels, series
+from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch.autodiff import Var, gradient, upstream
-from scratch.layers import Array
 
 
 class Multiplications(TorchDispatchMode):
@@ -77,11 +75,11 @@ def forward_mode(backend: str, w: Array, x: float) -> int:
 
 
 @cells(lambda options: [{"n": n} for n in options.factors], cost=Cost(0.3, 10, {"n": 2}))
-def multiplications(n: int) -> pd.DataFrame:
+def multiplications(n: int) -> Frame:
     """The multiplications that are done, whatever the numbers."""
     modes = {"reverse": reverse_mode, "complex step": forward_mode}
     w = np.linspace(0.5, 1.5, n)
-    return pd.DataFrame(
+    return Frame(
         [
             {"backend": backend, "n": n, "mode": mode, "multiplications": count(backend, w, 2.0)}
             for backend in BACKENDS
@@ -91,21 +89,21 @@ def multiplications(n: int) -> pd.DataFrame:
 
 
 @table
-def cost(multiplications: pd.DataFrame) -> pd.DataFrame:
+def cost(multiplications: Frame) -> Frame:
     """The counts beside what they must be, and what the other way must cost."""
     n, back = multiplications.n, multiplications["mode"] == "reverse"
     once, each = 3 * n - 1, n * n
     return multiplications.assign(predicted=once.where(back, each), other=each.where(back, once))
 
 
-def of(cost: pd.DataFrame, mode: str) -> pd.DataFrame:
+def of(cost: Frame, mode: str) -> Frame:
     rows = cost[cost["mode"] == mode].sort_values("n", ascending=False, kind="stable")
     count = rows.multiplications
     return compare(rows, "{n} factors", measured=count, standard_error=0.0, control_predicted=rows.other)
 
 
 @claims
-def passes(cost: pd.DataFrame) -> Iterator[Claim]:
+def passes(cost: Frame) -> Claims:
     source, basis = "Griewank & Walther 2008, chapters 3 and 4", "Counted one by one as they are done"
     yield Claim(
         name="backwards: one pass",
@@ -126,7 +124,7 @@ def passes(cost: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("All derivatives in one pass")
-def one_pass(cost: pd.DataFrame) -> Figure:
+def one_pass(cost: Frame) -> Figure:
     """Multiplications for all n derivatives of y = w₁ w₂ … wₙ x, counted while they are done. Backwards, one pass serves every factor:
     3n − 1. A complex step knows one direction, so every factor pays for a pass of its own: n². From three factors on, the way back
     is the cheaper one, and a network has a million.

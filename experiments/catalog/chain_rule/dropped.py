@@ -5,41 +5,38 @@ The notes go on z = 2y + 1 = 2x². The value is wrong by 1; the slope is right a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from experiments.catalog.chain_rule.shared import GRID, Program, drawn, gradients, legend, z_of
 from experiments.lab import Claim, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import panels
+from experiments.lab.types import Claims, Figure, Frame
 
 WHOLE, SHORT = "2y + 1", "2x²"
 
 
 @cells()
-def programs() -> pd.DataFrame:
+def programs() -> Frame:
     """Values and slopes of z = 2y + 1 and of the notes' z = 2x²."""
     known: dict[str, Program] = {WHOLE: z_of("one"), SHORT: lambda x: 2 * x**2}
     found = []
     for backend, points in {"scratch": GRID, "torchref": torch.from_numpy(GRID)}.items():
         for name, program in known.items():
             value, slope = np.asarray(program(points)), gradients(backend, program, GRID[None])[0]
-            found.append(pd.DataFrame({"backend": backend, "program": name, "x": GRID, "value": value, "slope": slope}))
+            found.append(Frame({"backend": backend, "program": name, "x": GRID, "value": value, "slope": slope}))
     return stacked(found)
 
 
 @table
-def dropped(programs: pd.DataFrame) -> pd.DataFrame:
+def dropped(programs: Frame) -> Frame:
     """What each program's value and slope must be."""
     values = 2 * programs.x**2 + (programs.program == WHOLE)
     return programs.assign(predicted_value=values, predicted_slope=4 * programs.x)
 
 
 @claims
-def apart(programs: pd.DataFrame) -> Iterator[Claim]:
+def apart(programs: Frame) -> Claims:
     one, other = (programs[programs.program == name].set_index(["backend", "x"]) for name in (WHOLE, SHORT))
     differences = (one[["value", "slope"]] - other[["value", "slope"]]).groupby("backend").agg(["min", "max"])
     rows = differences.rename(columns={"min": "smallest", "max": "largest"}).unstack().rename("measured")
@@ -56,7 +53,7 @@ def apart(programs: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("The dropped +1")
-def one_apart(dropped: pd.DataFrame) -> Figure:
+def one_apart(dropped: Frame) -> Figure:
     """The notes' z = 2y + 1 and what they make of it, 2x². Left: the values, one apart at every x. Right: the slopes, both on 4x, for a
     constant has none.
     """

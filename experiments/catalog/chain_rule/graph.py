@@ -7,20 +7,17 @@ add up. The tape of autodiff writes the same down line by line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from experiments.catalog.chain_rule.shared import AT, BACKENDS, EXAMPLES, leaves
 from experiments.lab import Claim, cells, claims, compare, figure, table
 from experiments.lab.figures import COLOURS, panels
+from experiments.lab.types import Axes, Claims, Figure, Frame
 from scratch.autodiff import Var, gradient, plain
 from scratch.tape import tape as text_of
 
@@ -36,7 +33,7 @@ RADIUS = 0.23
 
 
 @cells(lambda options: [{"example": example} for example in EXAMPLES], makes=("tape", "nodes", "edges"))
-def written_down(example: str) -> dict[str, pd.DataFrame]:
+def written_down(example: str) -> dict[str, Frame]:
     """The tape as scratch prints it; the notes' nodes with their shares; the edges between them with their local derivatives."""
     nodes, edges = [], []
     for backend in BACKENDS:
@@ -49,7 +46,7 @@ def written_down(example: str) -> dict[str, pd.DataFrame]:
             slope = derivative(backend, held[high], held[low])
             if low[0] + high[0] in ("xy", "yz") and slope:
                 edges.append(named | {"from": low, "to": high, "slope": slope})
-    return {"tape": printed(example), "nodes": pd.DataFrame(nodes), "edges": pd.DataFrame(edges)}
+    return {"tape": printed(example), "nodes": Frame(nodes), "edges": Frame(edges)}
 
 
 def derivative(backend: str, high: Any, low: Any) -> float:
@@ -63,16 +60,16 @@ def derivative(backend: str, high: Any, low: Any) -> float:
     return float(torch.autograd.grad(high, low, retain_graph=True, allow_unused=True, materialize_grads=True)[0])
 
 
-def printed(example: str) -> pd.DataFrame:
+def printed(example: str) -> Frame:
     """The lines of the tape; a node that is given has no derivatives of its own."""
     held = EXAMPLES[example](*map(Var, AT[example]))
     rows = [re.split(r"\s{2,}", line.strip()) for line in text_of(held["z"], held).splitlines()[1:]]
     full = [row if len(row) == len(HEADINGS) else [*row[:3], "", row[3]] for row in rows]
-    return pd.DataFrame(full, columns=HEADINGS).assign(example=example)[["example", *HEADINGS]]
+    return Frame(full, columns=HEADINGS).assign(example=example)[["example", *HEADINGS]]
 
 
 @table
-def shares(nodes: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
+def shares(nodes: Frame, edges: Frame) -> Frame:
     """For every node but z: its share, and the shares of what was made of it times the local derivatives, summed."""
     key = ["backend", "example"]
     above = nodes.rename(columns={"node": "to", "share": "above"}).drop(columns="value")
@@ -83,7 +80,7 @@ def shares(nodes: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def add_up(shares: pd.DataFrame) -> Iterator[Claim]:
+def add_up(shares: Frame) -> Claims:
     rows = shares.sort_values("ways", ascending=False, kind="stable")
     yield Claim(
         name="a node's share",
@@ -97,7 +94,7 @@ def add_up(shares: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Shares flow back along the edges and add up")
-def graph(nodes: pd.DataFrame, edges: pd.DataFrame) -> Figure:
+def graph(nodes: Frame, edges: Frame) -> Figure:
     """The notes' two examples at x = 3 and at (1, 2, 3). In each circle a node's value; on each edge, in blue, the local derivative; below
     each circle, in orange, its share: the derivative of z. Read it from right to left: a share goes back along every edge, times what
     stands there, and where edges meet the shares add up, as at x₂: 10 · 4 + 22 · 1 = 62.
@@ -134,7 +131,7 @@ def circle(ax: Axes, place: tuple[float, float], node: Any) -> None:
 
 
 @figure("The tape, line by line")
-def tape(tape: pd.DataFrame) -> Figure:
+def tape(tape: Frame) -> Figure:
     """What scratch writes down of both examples: every node with what it was made of, its value, its derivatives, and its share, the
     derivative of z with respect to it. Powers and sums are nodes of their own here (v1, v2, …); the last column is found from the bottom
     up, and says what the figure at the top says.

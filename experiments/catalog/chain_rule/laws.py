@@ -17,6 +17,7 @@ import sympy  # type: ignore[import-untyped]
 
 from experiments.catalog.chain_rule.shared import AT, z_of
 from experiments.lab import compare
+from experiments.lab.types import Frame
 from scratch.gradcheck import U
 
 SHARE = 5  # a fifth of a bound counts as standard error: the limit, 4.0 to 4.9 of them, is a little inside the bound
@@ -62,13 +63,13 @@ def farthest(found: Iterable[float], exact: Sequence[Exact]) -> float:
     return max(off(a, e) for a, e in zip(found, exact, strict=True))
 
 
-def distances(exact: Mapping[str, Sequence[Exact]], found: Numbers, wrong: Numbers, **columns: Any) -> pd.DataFrame:
+def distances(exact: Mapping[str, Sequence[Exact]], found: Numbers, wrong: Numbers, **columns: Any) -> Frame:
     """For each quantity how far the numbers found are from the exact ones, "measured", and how far wrong ones are, "control"."""
     pairs = [(farthest(found[name], numbers), farthest(wrong[name], numbers)) for name, numbers in exact.items()]
-    return pd.DataFrame(pairs, columns=["measured", "control"]).assign(**columns, quantity=list(exact))
+    return Frame(pairs, columns=["measured", "control"]).assign(**columns, quantity=list(exact))
 
 
-def largest(found: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def largest(found: Sequence[Frame]) -> Frame:
     """Of many distances of the same quantities."""
     table = pd.concat(found)
     return (
@@ -76,7 +77,7 @@ def largest(found: Sequence[pd.DataFrame]) -> pd.DataFrame:
     )
 
 
-def bounded(rows: pd.DataFrame, condition: str, roundings: Any) -> pd.DataFrame:
+def bounded(rows: Frame, condition: str, roundings: Any) -> Frame:
     """Differences that are to be 0 within so many roundings."""
     error = roundings / SHARE
     return compare(rows, condition, predicted=0.0, standard_error=error, control_measured=rows.control)

@@ -6,13 +6,10 @@ two ways to z, and its shares add up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from experiments.catalog.chain_rule.laws import BOUNDED, bounded, distances, exactly, fifty_digits, symbolic
 from experiments.catalog.chain_rule.shared import AT, BACKENDS, GRID, Program, drawn, gradients, legend, z_of
@@ -20,9 +17,9 @@ from experiments.compare import agreement
 from experiments.compare.agreement import Difference
 from experiments.lab import Claim, Cost, Lab, cells, claims, figure, stacked, table
 from experiments.lab.figures import panels
+from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch.autodiff import Var
 from scratch.gradcheck import U, complex_step
-from scratch.layers import Array
 from scratch.randomness import generator
 
 ROUNDINGS = 8  # no number of the examples' gradients comes from a longer row of operations
@@ -52,7 +49,7 @@ def stepped(backend: str, program: Program, x: Array) -> Array:
 
 @cells(lambda options: [{"example": example} for example in AT], cost=Cost(0.3, 11))
 @fifty_digits()
-def slopes(lab: Lab, example: str, points: int, seed: int) -> pd.DataFrame:
+def slopes(lab: Lab, example: str, points: int, seed: int) -> Frame:
     """The distance of every ∂z/∂x_k from sympy's, the largest of all points; the control's, without one of the ways."""
     x = 2 * generator(seed, "points", example).standard_normal((len(AT[example]), points))
     exact = {f"x{k}": [exactly(g, p) for p in x.T.tolist()] for k, g in enumerate(symbolic(example)[0], 1)}
@@ -72,7 +69,7 @@ def slopes(lab: Lab, example: str, points: int, seed: int) -> pd.DataFrame:
 
 
 @cells()
-def ways() -> pd.DataFrame:
+def ways() -> Frame:
     """∂z/∂x2 of the second example along x2: whole, and what comes through y1 and through y2 alone, the other way cut."""
     programs: dict[str, Program] = {
         BOTH: z_of("two"),
@@ -83,7 +80,7 @@ def ways() -> pd.DataFrame:
     x = np.stack([np.full(GRID.shape, x1), GRID, np.full(GRID.shape, x3)])
     return stacked(
         [
-            pd.DataFrame({"backend": backend, "path": name, "x2": GRID, "share": gradients(backend, program, x)[1]})
+            Frame({"backend": backend, "path": name, "x2": GRID, "share": gradients(backend, program, x)[1]})
             for backend in BACKENDS
             for name, program in programs.items()
         ]
@@ -91,7 +88,7 @@ def ways() -> pd.DataFrame:
 
 
 @table
-def paths(ways: pd.DataFrame) -> pd.DataFrame:
+def paths(ways: Frame) -> Frame:
     """The notes' terms of ∂z/∂x2 at x1 = 1, x3 = 3: 4y1x2 through y1, 2y2 through y2."""
     x2, path = ways.x2, ways.path
     first, second = 4 * (1 + x2**2) * x2, 2 * (x2 + 9)
@@ -99,7 +96,7 @@ def paths(ways: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def of_the_notes(slopes: pd.DataFrame) -> Iterator[Claim]:
+def of_the_notes(slopes: Frame) -> Claims:
     basis = f"at most {ROUNDINGS} roundings away. {BOUNDED}"
     one, two = (slopes[slopes.example == example] for example in ("one", "two"))
     yield Claim(
@@ -122,7 +119,7 @@ def of_the_notes(slopes: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Two paths, one sum")
-def two_paths(paths: pd.DataFrame) -> Figure:
+def two_paths(paths: Frame) -> Figure:
     """∂z/∂x₂ of the second example along x₂, at x₁ = 1 and x₃ = 3. The blue line, the derivative, is the sum of the two others: what comes
     through y₁ and what comes through y₂, each measured with the other way cut. Lines are the notes' formulas.
     """

@@ -19,15 +19,14 @@ import pandas as pd
 from experiments.catalog.chain_rule.laws import BOUNDED, Exact, bounded, distances, fifty_digits, largest, summed
 from experiments.catalog.chain_rule.shared import curved, gradients, multiplied
 from experiments.lab import Claim, Cost, Lab, cells, claims
-from scratch import Dense, InnerProduct
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array
+from experiments.lab.types import Array, Frame
+from scratch import Batch, Dense, InnerProduct, Job, Snapshot
 from scratch.randomness import generator
 
 
 @cells(lambda options: [{"n": n} for n in options.factors], cost=Cost(2.5, 19, {"n": 3}))
 @fifty_digits()
-def chains(lab: Lab, n: int, draws: int, seed: int) -> pd.DataFrame:
+def chains(lab: Lab, n: int, draws: int, seed: int) -> Frame:
     """Every ∂y/∂w_i, the product rule and H v of random products: the largest distances of all draws."""
     random = generator(seed, "factors", n)
     w, x, v = random.standard_normal((draws, n)), random.uniform(0.5, 1.5, draws), random.standard_normal((draws, n))
@@ -53,7 +52,7 @@ def layered(shot: Snapshot) -> Array:
     return np.stack([named["W"][:, 0, 0] for named in shot.gradients], axis=1)
 
 
-def single(w: Array, x: float, v: Array, layers: Mapping[str, Array]) -> Iterator[pd.DataFrame]:
+def single(w: Array, x: float, v: Array, layers: Mapping[str, Array]) -> Iterator[Frame]:
     """For one product the distances of both implementations' numbers, of each kind the largest."""
     n, exact = len(w), exact_numbers(w, x, v)
     whole = [float(prod(map(Decimal, w.tolist())) * Decimal(float(x)))] * n
@@ -101,7 +100,7 @@ def most(n: int) -> dict[str, int]:
     return {"autodiff": n + 1, "layers": n + 1, "product rule": 3 * n + 1, "H v": 4 * n + 1}
 
 
-def of(chains: pd.DataFrame, *quantities: str) -> pd.DataFrame:
+def of(chains: Frame, *quantities: str) -> Frame:
     rows = chains[chains.quantity.isin(quantities)]
     rows = rows.assign(factors=rows.n.map(lambda n: "factor" if n == 1 else "factors"))
     roundings = pd.Series([most(n)[quantity] for n, quantity in zip(rows.n, rows.quantity, strict=True)], rows.index)
@@ -109,7 +108,7 @@ def of(chains: pd.DataFrame, *quantities: str) -> pd.DataFrame:
 
 
 @claims
-def of_products(chains: pd.DataFrame) -> Iterator[Claim]:
+def of_products(chains: Frame) -> Iterator[Claim]:
     yield Claim(
         name="the product of the others",
         statement="y = w1 w2 … wn x: ∂y/∂w_i is x times the product of all the other factors, by autodiff and by the layers' own backward.",

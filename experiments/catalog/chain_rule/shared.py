@@ -7,15 +7,12 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from experiments.lab.figures import COLOURS, MARKERS, RING
+from experiments.lab.types import Array, Axes, Figure, Frame
 from scratch.autodiff import Var, gradient, hessian_vector
-from scratch.layers import Array
 from scratch.tape import notes_example_one, notes_example_two
 
 BACKENDS = ("scratch", "torchref")
@@ -61,9 +58,7 @@ def leaves(x: Sequence[Any] | Array) -> list[torch.Tensor]:
 # --- drawn ------------------------------------------------------------------------------------------------------------------
 
 
-def drawn(
-    ax: Axes, table: pd.DataFrame, index: int, label: str, x: str, y: str, predicted: str, first: int = 0
-) -> None:
+def drawn(ax: Axes, table: Frame, index: int, label: str, x: str, y: str, predicted: str, first: int = 0) -> None:
     """The predicted line, and on it scratch's points and torchref's rings, every fourth."""
     ours, theirs = (table[table.backend == name].sort_values(x) for name in BACKENDS)
     look: Any = {"color": COLOURS[index], "marker": MARKERS[index], "markersize": 5, "linestyle": "none"}

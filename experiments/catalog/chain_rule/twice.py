@@ -5,18 +5,17 @@ The Hessians of both examples, and the Hessian times a vector without the Hessia
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
-import pandas as pd
 import torch
 
 from experiments.catalog.chain_rule.laws import BOUNDED, bounded, distances, exactly, fifty_digits, largest, symbolic
 from experiments.catalog.chain_rule.shared import AT, BACKENDS, Program, curved, z_of
 from experiments.lab import Claim, Cost, cells, claims
+from experiments.lab.types import Array, Claims, Frame
 from scratch.autodiff import hessian
-from scratch.layers import Array
 from scratch.randomness import generator
 
 POINTS = 20  # at most: a Hessian is made of one point at a time
@@ -33,7 +32,7 @@ def curvature(backend: str, program: Program, x: Array) -> Array:
 
 @cells(lambda options: [{"example": example} for example in AT], cost=Cost(0.2, 11))
 @fifty_digits()
-def seconds(example: str, points: int, seed: int) -> pd.DataFrame:
+def seconds(example: str, points: int, seed: int) -> Frame:
     """The largest distances of H and H v from sympy's at random points; the control's Hessian has its diagonal alone."""
     z, found = z_of(example), []
     for x, v in generator(seed, "seconds", example).standard_normal((min(points, POINTS), 2, len(AT[example]))):
@@ -55,7 +54,7 @@ def weighed(row: Sequence[tuple[Decimal, Decimal]], v: Sequence[float]) -> tuple
 
 
 @claims
-def differentiated_twice(seconds: pd.DataFrame) -> Iterator[Claim]:
+def differentiated_twice(seconds: Frame) -> Claims:
     yield Claim(
         name="differentiated twice",
         statement="The rules are themselves differentiable: the Hessians of both examples, and H v without H, the gradient of ⟨∇z, v⟩.",

@@ -5,19 +5,17 @@ W_{l+1}ᵀW_{l+1} − W_lW_lᵀ between every two layers: exactly in a flow, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.deep_linear import laws
 from experiments.catalog.deep_linear.shared import EXAMPLES, INPUTS, SAXE, TERMS, UNIT, job, one_panel, whitened
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
-from scratch.contract import Snapshot
-from scratch.layers import Array
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Snapshot
 from scratch.randomness import generator
 
 RATES = (0.02, 0.01, 0.005)  # at which the drift is measured, each half of the one before
@@ -28,7 +26,7 @@ LAW = f"{SAXE}; Arora 2018; derived in laws.py"
 
 
 @cells(lambda options: [{"rate": rate, "steps": round(TIME / rate)} for rate in RATES], cost=Cost(1.5, 40))
-def conservation(lab: Lab, rate: float, steps: int) -> pd.DataFrame:
+def conservation(lab: Lab, rate: float, steps: int) -> Frame:
     """How far C_l is carried by training, by one step beside its exact law, and how far W_lW_lᵀ alone is."""
     weights, target = unbalanced(SEEDS)
     x = whitened(INPUTS, EXAMPLES)
@@ -75,7 +73,7 @@ def norm(arrays: Sequence[Array]) -> Array:
 
 
 @table
-def drift(conservation: pd.DataFrame) -> pd.DataFrame:
+def drift(conservation: Frame) -> Frame:
     """Seed by seed: drift/η extrapolated to η = 0 over the flow's integral, and the order of the drift in η, likewise."""
     columns = [
         "backend",
@@ -89,7 +87,7 @@ def drift(conservation: pd.DataFrame) -> pd.DataFrame:
     ]
     held = conservation.pivot_table(index=["backend", "seed", "quantity"], columns="rate", values="value")
     if len(held.columns) < len(RATES):
-        return pd.DataFrame(columns=columns)
+        return Frame(columns=columns)
     integral = norm(laws.drift(*unbalanced(SEEDS), TIME))
     rows = []
     for backend, seed in held.index.droplevel("quantity").unique():
@@ -98,7 +96,7 @@ def drift(conservation: pd.DataFrame) -> pd.DataFrame:
         orders, others = (np.log2(values[1:] / values[:-1]) for values in seen.values())
         rows.append((backend, seed, amounts[0] / integral[seed], abs(amounts[0] - amounts[1]) / integral[seed],
                      *extrapolated(orders), abs(orders[0] - orders[1]), others[0], integral[seed]))  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+    return Frame(rows, columns=columns)
 
 
 def extrapolated(values: Array) -> Array:
@@ -107,7 +105,7 @@ def extrapolated(values: Array) -> Array:
 
 
 @table
-def moved(conservation: pd.DataFrame, drift: pd.DataFrame) -> pd.DataFrame:
+def moved(conservation: Frame, drift: Frame) -> Frame:
     """Means over seeds of what is conserved and of what is not, at every rate; η times the integral for the one."""
     means = over_seeds(conservation, ["quantity", "backend", "rate"])
     found = means[means.quantity.isin(["drift", "unconserved"])]
@@ -116,7 +114,7 @@ def moved(conservation: pd.DataFrame, drift: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def one_step(conservation: pd.DataFrame, drift: pd.DataFrame) -> Iterator[Claim]:
+def one_step(conservation: Frame, drift: Frame) -> Claims:
     if drift.empty:
         return
     wide = conservation.pivot_table(index=["backend", "rate", "seed"], columns="quantity", values="value").reset_index()
@@ -133,7 +131,7 @@ def one_step(conservation: pd.DataFrame, drift: pd.DataFrame) -> Iterator[Claim]
 
 
 @claims
-def in_a_flow(drift: pd.DataFrame) -> Iterator[Claim]:
+def in_a_flow(drift: Frame) -> Claims:
     if drift.empty:
         return
     seeds = drift.drop(columns="seed").groupby("backend")
@@ -160,7 +158,7 @@ def in_a_flow(drift: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("What descent nearly conserves")
-def nearly_conserved(moved: pd.DataFrame) -> Figure:
+def nearly_conserved(moved: Frame) -> Figure:
     """How far W_{l+1}ᵀW_{l+1} − W_lW_lᵀ of a three-layer network has moved after the same time at different learning rates:
     halving the rate halves it, for a flow conserves it; the line is η times an integral along the flow. W₁W₁ᵀ alone
     moves by the same whatever the rate. Means over the starts.

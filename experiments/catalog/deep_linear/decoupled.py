@@ -5,19 +5,18 @@ From a balanced start every gradient is diagonal in the modes of the map to be l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from experiments.catalog.deep_linear import laws
 from experiments.catalog.deep_linear.shared import SAXE, TERMS, UNIT, layers
 from experiments.lab import Claim, claims, compare
+from experiments.lab.types import Claims, Frame
 
 
 @claims
-def alone(maps: pd.DataFrame, options: Any) -> Iterator[Claim]:
+def alone(maps: Frame, options: Any) -> Claims:
     """Rounding in u is that in time, times the steepest rise of u."""
     key = ["depth", "rate", "steps", "backend"]
     worst = maps.groupby(key, sort=False)[["difference", "wrong_map"]].max().reset_index()

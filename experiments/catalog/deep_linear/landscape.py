@@ -6,19 +6,17 @@ in which of them descent ends, as it moves along a hyperbola.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.deep_linear import laws
 from experiments.catalog.deep_linear.shared import UNIT, job
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, RING, key, panels
-from scratch.contract import Job
-from scratch.layers import Array
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Job
 
 STARTS = ((0.1, 0.05), (-0.1, -0.3), (2.0, 0.2), (-1.6, 0.5), (1.4, -1.0), (-0.3, 1.9), (-1.9, -1.3), (1.2, -1.2))
 GRID = 41
@@ -40,28 +38,28 @@ def two_weights(points: Array, steps: int = 0, looks: Sequence[int] = (0,)) -> J
 
 
 @cells(cost=Cost(0.1, 40))
-def surface(lab: Lab) -> pd.DataFrame:
+def surface(lab: Lab) -> Frame:
     """J = (w2w1 − 1)²/2 on a grid."""
     axis = np.linspace(-2.4, 2.4, GRID)
     points = np.array([(a, b) for a in axis for b in axis])
     shots = lab.look(two_weights(points), f"{len(points)} networks of two weights", members=len(points))
-    return pd.DataFrame({"w1": points[:, 0], "w2": points[:, 1], "loss": shots["scratch"].loss / 2})
+    return Frame({"w1": points[:, 0], "w2": points[:, 1], "loss": shots["scratch"].loss / 2})
 
 
 @cells(cost=Cost(0.1, 40))
-def marks(lab: Lab) -> pd.DataFrame:
+def marks(lab: Lab) -> Frame:
     """J = (w2w1 − 1)²/2 and its slopes near the saddle, on it, and in two minima."""
     shots = lab.look(two_weights(np.array(list(MARKED.values()))), f"{len(MARKED)} networks of two weights")
     found = []
     for name, shot in shots.items():
         slope1, slope2 = (named["W"][:, 0, 0] / 2 for named in shot.gradients)
         told = {"point": list(MARKED), "loss": shot.loss / 2, "slope1": slope1, "slope2": slope2, "backend": name}
-        found.append(pd.DataFrame(told))
+        found.append(Frame(told))
     return stacked(found)
 
 
 @cells(cost=Cost(1.4, 40))
-def paths(lab: Lab) -> pd.DataFrame:
+def paths(lab: Lab) -> Frame:
     """Descents on it from many starts."""
     looks = (*range(0, 100, 4), *range(100, STEPS, 20), STEPS)
     found = []
@@ -69,12 +67,12 @@ def paths(lab: Lab) -> pd.DataFrame:
         for shot in shots:
             w1, w2 = (named["W"][:, 0, 0] for named in shot.parameters)
             at = {"start": range(len(STARTS)), "w1": w1, "w2": w2, "loss": shot.loss / 2}
-            found.append(pd.DataFrame(at).assign(step=shot.step, backend=name))
+            found.append(Frame(at).assign(step=shot.step, backend=name))
     return stacked(found)
 
 
 @table
-def ends(paths: pd.DataFrame) -> pd.DataFrame:
+def ends(paths: Frame) -> Frame:
     """Where each descent ends, and where it should: at w1w2 = s, with c = w2² − w1² as far as steps have carried it."""
     rows = []
     for (start, backend), group in paths.groupby(["start", "backend"], sort=False):
@@ -84,11 +82,11 @@ def ends(paths: pd.DataFrame) -> pd.DataFrame:
         c, open_ = (0.0, 0.0) if stuck else laws.carried(w1, w2, 1.0, RATE)
         rows.append({"start": start, "backend": backend, "w1": w1, "w2": w2, "steps": last.step, "end1": last.w1, "end2": last.w2,
                      "loss": last.loss, "stuck": stuck, "before": w2**2 - w1**2, "predicted": c, "open": open_})  # fmt: skip
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 @table
-def flow_paths() -> pd.DataFrame:
+def flow_paths() -> Frame:
     """The hyperbolas along which the flow goes from every start, and that of the minima (start −1)."""
     found = []
     for start, (w1, w2) in enumerate(STARTS):
@@ -97,13 +95,13 @@ def flow_paths() -> pd.DataFrame:
         a, b = laws.on_hyperbola(p, w2**2 - w1**2)
         crossing = w1 * side < 0  # w1 changes its sign on the way, and w2 does not
         first, second = (a * np.sign(p), abs(b)) if crossing else (a, b)
-        found.append(pd.DataFrame({"start": start, "w1": side * first, "w2": side * second}))
+        found.append(Frame({"start": start, "w1": side * first, "w2": side * second}))
     minima = [laws.on_hyperbola(1.0, c) for c in np.linspace(-6, 6, 81)]
-    return stacked([*found, pd.DataFrame(minima, columns=["w1", "w2"], dtype=float).assign(start=-1)])
+    return stacked([*found, Frame(minima, columns=["w1", "w2"], dtype=float).assign(start=-1)])
 
 
 @claims
-def not_convex(marks: pd.DataFrame) -> Iterator[Claim]:
+def not_convex(marks: Frame) -> Claims:
     """Curvatures from slopes at a distance ε: J along (1, 1)/√2 is (ε²/2 − s)²/2, along (1, −1)/√2 (ε²/2 + s)²/2."""
     rows = []
     for backend, group in marks.groupby("backend", sort=False):
@@ -115,7 +113,7 @@ def not_convex(marks: pd.DataFrame) -> Iterator[Claim]:
             (backend, "curvature along w1 = −w2", (across.slope1 - across.slope2) / np.sqrt(2) / NEAR, NEAR**2 / 2 + 1, 1.0),
             (backend, "J halfway between two minima, above their mean", hill, 0.5, 0.0),
         ]  # fmt: skip
-    found = pd.DataFrame(rows, columns=["backend", "what", "measured", "predicted", "control_predicted"])
+    found = Frame(rows, columns=["backend", "what", "measured", "predicted", "control_predicted"])
     yield Claim(
         "non-convex: a saddle",
         "J = (w2w1 − s)²/2 is not convex: at 0 it bends down along w1 = w2 (−s), up across (+s), and between two minima is a hill.",
@@ -127,7 +125,7 @@ def not_convex(marks: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def descents(ends: pd.DataFrame) -> Iterator[Claim]:
+def descents(ends: Frame) -> Claims:
     free, stuck = ends[~ends.stuck], ends[ends.stuck]
     yield Claim(
         "descent keeps to its hyperbola",
@@ -152,7 +150,7 @@ def descents(ends: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("A saddle and a hyperbola of minima")
-def landscape(surface: pd.DataFrame, flow_paths: pd.DataFrame, paths: pd.DataFrame) -> Figure:
+def landscape(surface: Frame, flow_paths: Frame, paths: Frame) -> Figure:
     """J = (w2w1 − 1)²/2, the smallest deep network there is: contours as scratch measures it, with a saddle at 0 (×) and, for minima,
     a hyperbola of two branches (green), all of them equally good. Lines from the squares are where gradient flow must go,
     along w2² − w1² = const; points are gradient descent at η = 0.05, whose steps carry it a little to the side, by the

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.integrate import quad, solve_ivp
 
-from scratch.layers import Array
+from experiments.lab.types import Array
 
 
 def speed(a: float, s: float, depth: int) -> float:

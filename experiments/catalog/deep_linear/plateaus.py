@@ -5,16 +5,14 @@ With two factors by the logarithm of 1/u₀, with more by a power of it: small w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.deep_linear import laws
 from experiments.catalog.deep_linear.shared import UNIT, crossing, growing_looks, job, one_panel, product
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab.types import Claims, Figure, Frame
 
 RATE = 0.05  # where nothing is steep
 
@@ -28,7 +26,7 @@ def grid(options: Any) -> list[dict[str, Any]]:
 
 
 @cells(grid, cost=Cost(4, 40))
-def waits(lab: Lab, depth: int, rate: float, steps: int, plateaus: tuple[float, ...]) -> pd.DataFrame:
+def waits(lab: Lab, depth: int, rate: float, steps: int, plateaus: tuple[float, ...]) -> Frame:
     """The notes' y = w1 w2 … wn x, all weights equal at first and y = x wanted: when the product passes one half."""
     looks, one = growing_looks(steps, rate), np.ones((1, 1))
     first = np.array(plateaus)[:, None, None] ** (1 / depth)
@@ -38,11 +36,11 @@ def waits(lab: Lab, depth: int, rate: float, steps: int, plateaus: tuple[float, 
         for k, start in enumerate(plateaus):
             found = lab.settings | {"start": start, "backend": name}
             rows.append(found | crossing(rate * np.array(looks), u[:, k], 1.0, 0.5))
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 @table
-def plateau_times(waits: pd.DataFrame) -> pd.DataFrame:
+def plateau_times(waits: Frame) -> Frame:
     """Each wait for the half, with the flow's law; and how much longer it is than from the next larger start."""
     rows = []
     for _, group in waits.groupby(["depth", "backend"], sort=False):
@@ -53,7 +51,7 @@ def plateau_times(waits: pd.DataFrame) -> pd.DataFrame:
             found |= {"measured": row.time, "predicted": predicted}
             rows.append(found if upper is None else found | prolonged(row, upper))
             upper = row
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def prolonged(row: Any, upper: Any) -> dict[str, float]:
@@ -69,7 +67,7 @@ def prolonged(row: Any, upper: Any) -> dict[str, float]:
 
 
 @claims
-def by_a_power(plateau_times: pd.DataFrame) -> Iterator[Claim]:
+def by_a_power(plateau_times: Frame) -> Claims:
     if "longer" not in plateau_times:
         return
     rows = plateau_times.dropna(subset="upper")
@@ -85,7 +83,7 @@ def by_a_power(plateau_times: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("The wait of y = w1 w2 … wn x")
-def plateaus(plateau_times: pd.DataFrame) -> Figure:
+def plateaus(plateau_times: Frame) -> Figure:
     """The notes' product of n weights, all equal at first, that should become 1: the time until it is ½, against its start u₀.
     Two factors wait by the logarithm of 1/u₀; with more the wait is a power of 1/u₀, steeper with every factor.
     """

@@ -5,18 +5,14 @@ Hardly anything from orthogonal ones; from Gaussian ones every layer costs, the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.deep_linear.shared import SAXE, job, one_panel, orthonormal, whitened
 from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.lab.figures import COLOURS
+from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch.initializers import orthogonal
-from scratch.layers import Array
 from scratch.randomness import generator
 
 LOOSE = 0.1  # η N s: times are compared in logarithms over seeds
@@ -34,7 +30,7 @@ INITS = ("orthogonal", "Gaussian 1/√n", "Gaussian 0.8/√n")
     ],
     cost=Cost(6.7, 80),
 )
-def learned(lab: Lab, depth: int, rate: float, steps: int, random_seeds: int) -> pd.DataFrame:
+def learned(lab: Lab, depth: int, rate: float, steps: int, random_seeds: int) -> Frame:
     """Networks from random weights: N·t until the loss is a hundredth of that of giving out 0."""
     weights, target = random_start(depth, random_seeds)
     looks = range(0, steps + 1, max(10, steps // 100))
@@ -80,14 +76,14 @@ def passed(times: Array, values: Array, level: float) -> Array:
 
 
 @table
-def depth_costs(learned: pd.DataFrame, random_seeds: int) -> pd.DataFrame:
+def depth_costs(learned: Frame, random_seeds: int) -> Frame:
     """Mean and standard error over seeds of ln(N·t) for every start and depth, and how many never learned."""
     found = over_seeds(learned.assign(log=np.log(learned.time)), ["init", "depth", "backend"], "log")
     return found.drop(columns=["seeds", "dof"]).assign(never=random_seeds - found.seeds)
 
 
 @table
-def trends(learned: pd.DataFrame) -> pd.DataFrame:
+def trends(learned: Frame) -> Frame:
     """Slope of ln(N·t) per layer, seed by seed: its mean and standard error; and the small Gaussian's less the orthogonal's.
 
     One network that never learns leaves no number.
@@ -95,7 +91,7 @@ def trends(learned: pd.DataFrame) -> pd.DataFrame:
     columns = ["init", "backend", "shallowest", "deepest", "measured", "standard_error", "seeds"]
     depths = np.sort(learned.depth.unique())
     if len(depths) < 2:
-        return pd.DataFrame(columns=columns)
+        return Frame(columns=columns)
     away, rows = (depths - depths.mean()) / ((depths - depths.mean()) ** 2).sum(), []
     for backend, group in learned.groupby("backend", sort=False):
         logs = np.log(group.pivot(index=["init", "seed"], columns="depth", values="time"))
@@ -104,11 +100,11 @@ def trends(learned: pd.DataFrame) -> pd.DataFrame:
         for init, slope in slopes.items():
             error = slope.std(ddof=1) / np.sqrt(len(slope))
             rows.append((init, backend, depths[0], depths[-1], slope.mean(), error, len(slope)))
-    return pd.DataFrame(rows, columns=columns)
+    return Frame(rows, columns=columns)
 
 
 @claims
-def price_of_depth(trends: pd.DataFrame) -> Iterator[Claim]:
+def price_of_depth(trends: Frame) -> Claims:
     if trends.empty:
         return
     said, trends = "{shallowest} to {deepest} layers", trends.assign(dof=trends.seeds - 1)
@@ -137,7 +133,7 @@ def price_of_depth(trends: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("What depth costs, from random weights")
-def random(depth_costs: pd.DataFrame) -> Figure:
+def random(depth_costs: Frame) -> Figure:
     """Time until the loss is a hundredth of its size without a network, times N (the largest stable rate falls as 1/N, so this
     counts steps), geometric mean over seeds ± standard error. Orthogonal weights hardly pay for depth; Gaussian ones of
     the usual size do, and smaller ones more, because a product of many factors shrinks, and so the plateau grows.

@@ -10,17 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.compare.agreement import unit_roundoff
 from experiments.lab.figures import facets
-from scratch.activations import Identity
-from scratch.contract import Batch, Job, Snapshot
+from experiments.lab.types import Array, Figure, Frame
+from scratch import SGD, Batch, Dense, Identity, Job, Layer, Snapshot, SquaredError
 from scratch.initializers import orthogonal
-from scratch.layers import Array, Dense, Layer
-from scratch.losses import SquaredError
-from scratch.optimizers import SGD
 from scratch.randomness import generator
 
 SAXE = "Saxe, McClelland & Ganguli 2014"
@@ -105,7 +100,7 @@ def layers(depth: int) -> str:
     return f"{depth} layer{'' if depth == 1 else 's'}"
 
 
-def one_panel(table: pd.DataFrame, x: str, *, right: float = 2.4, ticked: bool = True, **drawn: Any) -> Figure:
+def one_panel(table: Frame, x: str, *, right: float = 2.4, ticked: bool = True, **drawn: Any) -> Figure:
     """One panel whose y is logarithmic, in plain numbers: 1, 2 and 5 in every decade. ``ticked``: x, at its values alone."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 

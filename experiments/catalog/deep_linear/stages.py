@@ -6,13 +6,11 @@ theory (Saxe, McClelland & Ganguli 2014) says when to the step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.deep_linear import laws
 from experiments.catalog.deep_linear.shared import (
@@ -32,7 +30,7 @@ from experiments.catalog.deep_linear.shared import (
 )
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, facets
-from scratch.layers import Array
+from experiments.lab.types import Array, Claims, Figure, Frame
 
 LEVELS = (0.1, 0.5, 0.9)
 
@@ -50,7 +48,7 @@ def grid(options: Any) -> list[dict[str, Any]]:
 @cells(grid, makes=("curves", "crossings", "maps"), cost=Cost(7.2, 100))
 def balanced_runs(
     lab: Lab, depth: int, rate: float, steps: int, modes: tuple[float, ...], start: float, seeds: int
-) -> dict[str, pd.DataFrame]:
+) -> dict[str, Frame]:
     """Balanced networks: every mode's strength along training, when it passes each level, and how far from its own map."""
     bases, weights, target = balanced(modes, start, depth, seeds)
     x, looks = whitened(INPUTS, EXAMPLES), growing_looks(steps, rate)
@@ -64,7 +62,7 @@ def balanced_runs(
         tables = {
             "curves": drawn(times, modes, strengths),
             "crossings": passed(times, modes, strengths),
-            "maps": pd.DataFrame({"seed": range(seeds), **distances}),
+            "maps": Frame({"seed": range(seeds), **distances}),
         }
         found.append({made: table.assign(backend=name, **lab.settings) for made, table in tables.items()})
     return {made: stacked([tables[made] for tables in found]) for made in found[0]}
@@ -81,13 +79,13 @@ def recursion(start: float, modes: Sequence[float], depth: int, rate: float, loo
     return np.array(found)
 
 
-def drawn(times: Array, modes: Sequence[float], strengths: Array) -> pd.DataFrame:
+def drawn(times: Array, modes: Sequence[float], strengths: Array) -> Frame:
     """Each mode's strength, the mean over seeds, at the times that are worth drawing."""
     found = []
     for k, s in enumerate(modes):
         u = strengths[:, :, k, k]
         at = worth_drawing(times, u[:, 0], s)
-        found.append(pd.DataFrame({"mode": s, "time": times[at], "value": u[at].mean(1)}))
+        found.append(Frame({"mode": s, "time": times[at], "value": u[at].mean(1)}))
     return stacked(found)
 
 
@@ -98,9 +96,9 @@ def worth_drawing(times: Array, u: Array, s: float) -> list[int]:
     return sorted({0, *rising, *(int(np.abs(times - time).argmin()) for time in later)})
 
 
-def passed(times: Array, modes: Sequence[float], strengths: Array) -> pd.DataFrame:
+def passed(times: Array, modes: Sequence[float], strengths: Array) -> Frame:
     """When each mode passes each level, seed by seed."""
-    return pd.DataFrame(
+    return Frame(
         {"seed": seed, "mode": s, "level": level, **crossing(times, strengths[:, seed, k, k], s, level)}
         for seed in range(strengths.shape[1])
         for k, s in enumerate(modes)
@@ -114,7 +112,7 @@ def apart(strengths: Array, u: Array) -> Array:
 
 
 @table
-def times(crossings: pd.DataFrame, start: float) -> pd.DataFrame:
+def times(crossings: Frame, start: float) -> Frame:
     """Mean time over seeds at which each mode passes each level, with the law, that of a wrong depth, and rounding's share.
 
     Rounding: a relative error √k·u a step moves a by as much, so the time by that times a/f(a), which is largest at the start.
@@ -132,11 +130,11 @@ def times(crossings: pd.DataFrame, start: float) -> pd.DataFrame:
                "flow": laws.flow_time(level * s, start, s, depth), "allowance": 2 * (second + group.doubt.max()),
                "wrong_depth": law(depth=2 if depth == 1 else 1)[0]}
         )  # fmt: skip
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 @table
-def predicted_curves(curves: pd.DataFrame, start: float) -> pd.DataFrame:
+def predicted_curves(curves: Frame, start: float) -> Frame:
     """The flow's curve of every depth and mode at the smallest rate: when it passes each of many strengths, and then stays."""
     chosen = curves[(curves.backend == "scratch") & (curves.rate == curves.rate.min())]
     share = np.sin(np.linspace(0, np.pi / 2, 80)) ** 2  # dense at both ends, where curves bend
@@ -147,12 +145,12 @@ def predicted_curves(curves: pd.DataFrame, start: float) -> pd.DataFrame:
         times, u = times[times < end], u[times < end]
         if len(u) == len(share):
             times, u = np.append(times, end), np.append(u, s)
-        found.append(pd.DataFrame({"depth": depth, "mode": s, "time": times, "u": u}))
+        found.append(Frame({"depth": depth, "mode": s, "time": times, "u": u}))
     return stacked(found)
 
 
 @claims
-def on_time(times: pd.DataFrame) -> Iterator[Claim]:
+def on_time(times: Frame) -> Claims:
     shares = ", ".join(f"{level:.0%}" for level in LEVELS)
     named = times.assign(layers=times.depth.map(layers))
     yield Claim(
@@ -167,13 +165,13 @@ def on_time(times: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def strongest_first(times: pd.DataFrame) -> Iterator[Claim]:
+def strongest_first(times: Frame) -> Claims:
     """The order of the half-times; in a shallow network ln((s − u₀)/(s/2)) is even a little later for the stronger mode."""
     half = times[times.level == 0.5]
     pairs = [closest(group) for _, group in half.groupby(["depth", "rate", "backend"], sort=False) if len(group) > 1]
     if not any(pair["depth"] > 1 for pair in pairs):
         return
-    gaps = pd.DataFrame(pairs)
+    gaps = Frame(pairs)
     shallow = gaps[gaps.depth == 1].rename(columns={"measured": "control_measured"})
     deep = gaps[gaps.depth > 1].merge(shallow[["rate", "backend", "control_measured"]], "left", ["rate", "backend"])
     yield Claim(
@@ -188,7 +186,7 @@ def strongest_first(times: pd.DataFrame) -> Iterator[Claim]:
     )
 
 
-def closest(half: pd.DataFrame) -> dict[str, Any]:
+def closest(half: Frame) -> dict[str, Any]:
     """Of the neighbouring modes those whose half-times lie closest: the log of the later over the earlier."""
     ordered = half.sort_values("mode", ascending=False)
     gaps = np.diff(np.log(ordered.measured))
@@ -204,7 +202,7 @@ def closest(half: pd.DataFrame) -> dict[str, Any]:
 
 
 @figure("Learning in stages")
-def learning_curves(curves: pd.DataFrame, predicted_curves: pd.DataFrame) -> Figure:
+def learning_curves(curves: Frame, predicted_curves: Frame) -> Figure:
     """The strength of each mode in the network's product of matrices, along training. A shallow network (left) learns all
     modes at once. A deep one waits, then learns them one after the other, strongest first; the more layers, the longer the
     wait and the steeper the step. Lines are gradient flow, u̇ = N u^(2−2/N)(s − u), nothing fitted; points are gradient
@@ -232,7 +230,7 @@ def learning_curves(curves: pd.DataFrame, predicted_curves: pd.DataFrame) -> Fig
 
 
 @figure("When half of a mode is learned")
-def half_times(times: pd.DataFrame) -> Figure:
+def half_times(times: Frame) -> Figure:
     """The time at which half of a mode is learned, against its strength, for each number of layers. Two layers: a mode twice as
     strong needs half the time (slope −1). One layer: the same time for all.
     """

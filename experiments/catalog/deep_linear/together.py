@@ -6,17 +6,17 @@ Each trains alone, from balanced and from Gaussian weights, and every parameter 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from experiments.catalog.deep_linear.shared import EXAMPLES, INPUTS, balanced, job, whitened
 from experiments.lab import Cost, Lab, cells
+from experiments.lab.types import Frame
 from scratch.randomness import generator
 
 STEPS = 100
 
 
 @cells(lambda options: [{"depth": depth} for depth in options.depths], makes=(), cost=Cost(1.5, 40))
-def trajectory(lab: Lab, depth: int) -> dict[str, pd.DataFrame]:
+def trajectory(lab: Lab, depth: int) -> dict[str, Frame]:
     """How far the implementations drift apart, each training alone: two balanced networks and two from Gaussian weights."""
     _, weights, target = balanced((2.0, 1.0), 0.1, depth, 2)
     shapes = [w.shape for w in weights]

@@ -6,17 +6,13 @@ loss has a penalty.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
 
 from experiments.catalog.dropout import laws
 from experiments.catalog.dropout.shared import MASKS, ROUNDING, all_masks, chances, linear, standardised, under_all
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare
-from scratch.contract import Snapshot
-from scratch.layers import Array
-from scratch.losses import SquaredError
+from experiments.lab.types import Array, Claims, Frame
+from scratch import Snapshot, SquaredError
 from scratch.randomness import generator
 
 SHOWN = 20  # patients whose outputs are reported one by one
@@ -32,7 +28,7 @@ def weights(keep: float) -> Array:
     makes=("expected", "outputs"),
     cost=Cost(0.7, 280),
 )
-def identity(lab: Lab, keep: float, patients: int) -> dict[str, pd.DataFrame]:
+def identity(lab: Lab, keep: float, patients: int) -> dict[str, Frame]:
     """The loss under every mask, averaged with the masks' probabilities; the output's mean and variance likewise."""
     shots = under_all(lab, linear(keep), SquaredError(), ({}, {"W": weights(keep)}), standardised(patients))
     chance = chances(all_masks(10), keep)
@@ -44,7 +40,7 @@ def identity(lab: Lab, keep: float, patients: int) -> dict[str, pd.DataFrame]:
         return np.array([mean, chance @ (z - mean) ** 2])
 
     axes = {"quantity": ["mean", "variance"], "patient": range(SHOWN)}
-    return {"expected": pd.DataFrame(losses), "outputs": lab.rows(shots, moments, axes)}
+    return {"expected": Frame(losses), "outputs": lab.rows(shots, moments, axes)}
 
 
 def reach(x: Array, w: Array, keep: float) -> Array:
@@ -53,7 +49,7 @@ def reach(x: Array, w: Array, keep: float) -> Array:
 
 
 @claims
-def of_the_loss(expected: pd.DataFrame, patients: int) -> Iterator[Claim]:
+def of_the_loss(expected: Frame, patients: int) -> Claims:
     batch, known = standardised(patients), []
     for keep in expected.keep:
         w = weights(keep) / keep  # the layer's factor 1/p in the weights, as the literature has it
@@ -80,7 +76,7 @@ def of_the_loss(expected: pd.DataFrame, patients: int) -> Iterator[Claim]:
 
 
 @claims
-def of_the_output(outputs: pd.DataFrame, patients: int) -> Iterator[Claim]:
+def of_the_output(outputs: Frame, patients: int) -> Claims:
     """Mean and variance over all masks; the patient who is farthest off, for each p."""
     for quantity, power, statement in (
         (
@@ -102,7 +98,7 @@ def of_the_output(outputs: pd.DataFrame, patients: int) -> Iterator[Claim]:
         )
 
 
-def farthest(rows: pd.DataFrame, x: Array, power: int) -> pd.DataFrame:
+def farthest(rows: Frame, x: Array, power: int) -> Frame:
     """The law of the output's mean, or of its variance (``power`` 2), beside the patient who lies farthest from it."""
     known = {}
     for keep in rows.keep.unique():

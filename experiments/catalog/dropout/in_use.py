@@ -6,20 +6,16 @@ has gained; and the units have become quieter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pandas as pd
-from matplotlib.figure import Figure
-
 from experiments.catalog.dropout.shared import basis, joined, most_wrong, paired, rising, titles
 from experiments.lab import Claim, claims, figure
+from experiments.lab.types import Claims, Figure, Frame
 
 USES = {"test loss": "right", "test loss, left on": "dropout left on", "test loss, factor lost": "factor 1/p forgotten"}
 UNITS = {"mean activation": "mean activation", "active share": "share of active units"}
 
 
 @claims
-def of_use(measurements: pd.DataFrame, wrong: tuple[float, ...]) -> Iterator[Claim]:
+def of_use(measurements: Frame, wrong: tuple[float, ...]) -> Claims:
     if max(wrong) == 0:
         return
     held = most_wrong(measurements, wrong)
@@ -52,7 +48,7 @@ def of_use(measurements: pd.DataFrame, wrong: tuple[float, ...]) -> Iterator[Cla
 
 
 @figure("Dropout after training")
-def misuse(regularized: pd.DataFrame) -> Figure:
+def misuse(regularized: Frame) -> Figure:
     """The test loss of the same trained networks, used as they should be (all units, no factor), with dropout left on,
     and as networks that were trained without the factor 1/p would be: all units at once give out 1/p times what the next
     layer is used to.
@@ -61,7 +57,7 @@ def misuse(regularized: pd.DataFrame) -> Figure:
 
 
 @figure("What becomes of the hidden units")
-def activity(regularized: pd.DataFrame) -> Figure:
+def activity(regularized: Frame) -> Figure:
     """Hidden units of the trained networks, all of them in use, on the test digits: their mean activation and the share
     that is above 0.
     """

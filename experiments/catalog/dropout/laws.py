@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
-from scratch.layers import Array
+from experiments.lab.types import Array
 
 STEEPEST = 1 / 8  # the largest |A⁗|: a(1−a)(1−6a+6a²) at a = ½
 

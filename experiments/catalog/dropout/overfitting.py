@@ -6,11 +6,8 @@ probability sees the same digits, weights and batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy.special import logsumexp
 
 from experiments import data
@@ -30,9 +27,8 @@ from experiments.catalog.dropout.shared import (
 from experiments.compare.backends import Backend, backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, figure, over_seeds, stacked, table
 from experiments.lab.bench import STEPS
-from scratch import metrics
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, Job, Snapshot, metrics
 from scratch.network import Parameters
 from scratch.randomness import generator
 
@@ -45,9 +41,7 @@ RARE = 5  # examples of a batch for which a unit is kept: where it is fewer, its
     lambda options: [{"wrong": wrong, "keep": keep} for wrong in options.wrong for keep in options.keeps],
     cost=Cost(5.4, 190),
 )
-def measurements(
-    lab: Lab, wrong: float, keep: float, examples: int, width: int, steps: int, seeds: int
-) -> pd.DataFrame:
+def measurements(lab: Lab, wrong: float, keep: float, examples: int, width: int, steps: int, seeds: int) -> Frame:
     """Loss and error on training and test digits, and what comes of using dropout wrongly after training."""
     job, seen = digit_networks(wrong, keep, examples, width, steps, seeds)
     test, found = data.load("digits").test, []
@@ -87,30 +81,30 @@ def uses(backend: Backend, job: Job, parameters: Parameters, test: Batch, keep: 
 
 
 @table
-def regularized(measurements: pd.DataFrame) -> pd.DataFrame:
+def regularized(measurements: Frame) -> Frame:
     """Means over seeds in the end, for every keep."""
     ended = final(measurements).melt(["backend", "wrong", "keep", "seed"], var_name="quantity")
     return over_seeds(ended, ["backend", "wrong", "keep", "quantity"]).drop(columns=["seeds", "dof"])
 
 
 @table
-def curves(measurements: pd.DataFrame) -> pd.DataFrame:
+def curves(measurements: Frame) -> Frame:
     """Means over seeds along the training."""
     return over_seeds(measurements, ["backend", "wrong", "keep", "quantity", "step"]).drop(columns=["seeds", "dof"])
 
 
-def chosen_by_others(losses: pd.DataFrame) -> pd.Series:
+def chosen_by_others(losses: Frame) -> pd.Series:
     """For each seed, the keep below 1 at which the other seeds' mean is lowest (or 1): the seed itself has no say."""
     dropped = losses[[keep for keep in losses if keep < 1] or [1.0]]
     return (dropped.sum() - dropped).idxmin(axis=1)
 
 
-def at(values: pd.DataFrame, keeps: pd.Series) -> pd.Series:
+def at(values: Frame, keeps: pd.Series) -> pd.Series:
     return pd.Series([values.loc[seed, keep] for seed, keep in keeps.items()], values.index)
 
 
 @table
-def chosen(measurements: pd.DataFrame) -> pd.DataFrame:
+def chosen(measurements: Frame) -> Frame:
     """Dropout at the keep that other seeds recommend, against none: means over seeds, paired. The gap: at the test loss's keep."""
     rows = []
     for (backend, wrong), one in final(measurements).groupby(["backend", "wrong"], sort=False):
@@ -125,11 +119,11 @@ def chosen(measurements: pd.DataFrame) -> pd.DataFrame:
             means = {"none": values[1.0].mean(), "dropout": at(values, keeps).mean(), "gain": gain.mean()}
             rows.append(named | means | {"standard_error": gain.sem(), "seeds": len(gain)})
     columns = ["backend", "labels wrong", "quantity", "keep", "none", "dropout", "gain", "standard_error", "seeds"]
-    return pd.DataFrame(rows, columns=columns)
+    return Frame(rows, columns=columns)
 
 
 @claims
-def less_overfitting(measurements: pd.DataFrame, wrong: tuple[float, ...]) -> Iterator[Claim]:
+def less_overfitting(measurements: Frame, wrong: tuple[float, ...]) -> Claims:
     if max(wrong) == 0:
         return
     held = most_wrong(measurements, wrong)
@@ -167,7 +161,7 @@ DIGITS = {"test": "other digits", "train": "training digits"}
 
 
 @figure("Less overfitting")
-def overfitting(regularized: pd.DataFrame) -> Figure:
+def overfitting(regularized: Frame) -> Figure:
     """Loss after training, with all units in use: on the digits trained on, and on others. At the right end nothing is
     dropped. The distance between the two curves is the overfitting. With wrong labels it is large, and the fewer units
     are kept in training, the smaller it is; with right ones there is little to gain. Where too few are kept, the network
@@ -178,14 +172,14 @@ def overfitting(regularized: pd.DataFrame) -> Figure:
 
 
 @figure("Fewer errors")
-def errors(regularized: pd.DataFrame) -> Figure:
+def errors(regularized: Frame) -> Figure:
     """The share of digits misclassified by the same networks."""
     lines = {f"{part} error": label for part, label in DIGITS.items()}
     return joined(regularized, ("wrong", titles(regularized)), ("quantity", lines), ylabel="share misclassified")
 
 
 @figure("While it trains")
-def training(curves: pd.DataFrame) -> Figure:
+def training(curves: Frame) -> Figure:
     """The test loss on the way. Without dropout it falls, then rises as the network learns its wrong labels by heart;
     with dropout it falls more slowly, and then stays low.
     """

@@ -6,23 +6,17 @@ there on average.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.catalog.dropout import laws
 from experiments.catalog.dropout.shared import MASKS, ROUNDING, all_masks, chances, handed, linear, standardised
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
-from scratch import randomness
-from scratch.contract import Batch, Job, Noise
-from scratch.layers import Array
-from scratch.losses import SquaredError
-from scratch.network import Network
-from scratch.optimizers import SGD
+from experiments.lab.types import Array, Axes, Claims, Figure, Frame
+from scratch import SGD, Batch, Job, Network, SquaredError, randomness
+from scratch.contract import Noise
 
 DRAWN = 60  # steps with masks that are drawn
 MEASUREMENTS = ("age", "sex", "body mass", "blood pressure", "s1", "s2", "s3", "s4", "s5", "s6")
@@ -62,7 +56,7 @@ def trained(
 
 
 @cells(lambda options: [{"keep": keep} for keep in options.ridge_keeps], cost=Cost(2, 40))
-def descent(lab: Lab, keep: float, patients: int) -> pd.DataFrame:
+def descent(lab: Lab, keep: float, patients: int) -> Frame:
     """Weights that descent on the expected loss, all masks at once, comes to."""
     wide, mask = averaged(standardised(patients), keep)
     low, high = np.sqrt(curvatures(wide.x * mask / keep)[[0, -1]])
@@ -74,7 +68,7 @@ def descent(lab: Lab, keep: float, patients: int) -> pd.DataFrame:
 
 
 @cells(lambda options: [{"keep": keep} for keep in options.ridge_keeps if keep < 1], cost=Cost(2, 60))
-def drawn(lab: Lab, keep: float, runs: int, patients: int) -> pd.DataFrame:
+def drawn(lab: Lab, keep: float, runs: int, patients: int) -> Frame:
     """A stack of regressions, each with masks of its own drawn anew at every step: their weights' mean and its error."""
     batch = standardised(patients)
     columns = np.broadcast_to(np.arange(patients), (DRAWN + 1, patients))
@@ -90,7 +84,7 @@ def on_the_way(x: Array, y: Array, keep: float) -> Array:
     return laws.descended(x, y, keep, descent_rate(x, keep), DRAWN)
 
 
-def beside(measured: pd.DataFrame, law: Callable[[Array, Array, float], Array], patients: int) -> pd.DataFrame:
+def beside(measured: Frame, law: Callable[[Array, Array, float], Array], patients: int) -> Frame:
     """The law, and least squares, beside every weight."""
     batch = standardised(patients)
     x, y = batch.x, batch.y
@@ -100,27 +94,27 @@ def beside(measured: pd.DataFrame, law: Callable[[Array, Array, float], Array], 
 
 
 @table
-def coefficients(descent: pd.DataFrame, patients: int) -> pd.DataFrame:
+def coefficients(descent: Frame, patients: int) -> Frame:
     return beside(descent, laws.ridge, patients)
 
 
 @table
-def sampled(drawn: pd.DataFrame, patients: int) -> pd.DataFrame:
+def sampled(drawn: Frame, patients: int) -> Frame:
     return beside(drawn, on_the_way, patients)
 
 
 @table
-def path(patients: int) -> pd.DataFrame:
+def path(patients: int) -> Frame:
     """Ridge's weights, and those after a while of drawn masks, for every p: the lines of the figure."""
     batch, rows = standardised(patients), []
     for keep in [*np.linspace(0.05, 0.9, 52), *(1 - np.geomspace(0.09, 1e-4, 24)), 1.0]:  # close where it bends
         ends, ways = (law(batch.x, batch.y, keep)[0] for law in (laws.ridge, on_the_way))
         rows += [{"keep": keep, "feature": k, "ridge": ends[k], "drawn": ways[k]} for k in range(len(ends))]
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 @claims
-def all_masks_at_once(coefficients: pd.DataFrame, patients: int) -> Iterator[Claim]:
+def all_masks_at_once(coefficients: Frame, patients: int) -> Claims:
     batch, rows = standardised(patients), []
     right = np.sqrt((batch.x**2).sum() * (batch.y**2).sum())
     for (backend, keep), w in coefficients.groupby(["backend", "keep"], sort=False):
@@ -141,12 +135,12 @@ def all_masks_at_once(coefficients: pd.DataFrame, patients: int) -> Iterator[Cla
         source="Srivastava 2014, section 9.1",
         basis="Distance of the ten weights. Standard error: all data moved by √k·u, k = 11·1024 columns, through the equations' inverse.",
         control="the distance from least squares",
-        comparisons=compare(pd.DataFrame(rows), "keep {keep:g}", predicted=0.0),
+        comparisons=compare(Frame(rows), "keep {keep:g}", predicted=0.0),
     )
 
 
 @claims
-def masks_drawn(sampled: pd.DataFrame) -> Iterator[Claim]:
+def masks_drawn(sampled: Frame) -> Claims:
     yield Claim(
         name="drawn masks, on average",
         statement=f"With masks drawn at every step, the mean weights after {DRAWN} steps are those of descent on ridge's objective.",
@@ -164,7 +158,7 @@ def masks_drawn(sampled: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Linear regression with dropout is ridge regression")
-def ridge(path: pd.DataFrame, coefficients: pd.DataFrame, sampled: pd.DataFrame) -> Figure:
+def ridge(path: Frame, coefficients: Frame, sampled: Frame) -> Figure:
     """Ten weights of a linear regression (diabetes patients, standardized) trained with dropout on its inputs. Left: by
     descent on the average over all 1024 masks; the lines are ridge regression's closed form, with penalty (1−p)/p, and
     at p = 1 they are least squares. Right: trained with masks drawn at every step, for a while; the lines are the exact
@@ -184,7 +178,7 @@ def ridge(path: pd.DataFrame, coefficients: pd.DataFrame, sampled: pd.DataFrame)
     return figure
 
 
-def weight(ax: Axes, points: pd.DataFrame, name: str, index: int) -> None:
+def weight(ax: Axes, points: Frame, name: str, index: int) -> None:
     """One weight's points, error bars and rings: there are more weights than colours, so the marker tells them apart."""
     colour, marker = COLOURS[index % 8], (*MARKERS, "<", ">")[index]
     ours, theirs = (points[points.backend == backend] for backend in ("scratch", "torchref"))

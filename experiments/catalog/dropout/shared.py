@@ -12,19 +12,28 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import data
 from experiments.lab import Lab, Shots, compare
 from experiments.lab.figures import COLOURS, key, panels, series
-from scratch import initializers, randomness, training
-from scratch.activations import ReLU
-from scratch.categorical import CrossEntropy
-from scratch.contract import Batch, Job, Noise
-from scratch.layers import Array, Dense, Dropout, Layer
+from experiments.lab.types import Array, Figure, Frame
+from scratch import (
+    Adam,
+    Batch,
+    CrossEntropy,
+    Dense,
+    Dropout,
+    Job,
+    Layer,
+    Network,
+    ReLU,
+    initializers,
+    randomness,
+    training,
+)
+from scratch.contract import Noise
 from scratch.losses import Loss
-from scratch.network import Network, Parameters
-from scratch.optimizers import Adam
+from scratch.network import Parameters
 from scratch.randomness import generator
 
 ROUNDING = 2.0**-53
@@ -153,7 +162,7 @@ def digit_networks(wrong: float, keep: float, examples: int, width: int, steps: 
     return job, seen
 
 
-def final(measurements: pd.DataFrame) -> pd.DataFrame:
+def final(measurements: Frame) -> Frame:
     """The last step, one column for each quantity; "gap" is test loss less training loss."""
     ended = measurements[measurements.step == measurements.step.max()]
     wide = ended.pivot(index=["backend", "wrong", "keep", "seed"], columns="quantity", values="value")
@@ -161,7 +170,7 @@ def final(measurements: pd.DataFrame) -> pd.DataFrame:
     return wide.assign(gap=wide["test loss"] - wide["train loss"]).reset_index()
 
 
-def most_wrong(measurements: pd.DataFrame, wrong: tuple[float, ...]) -> pd.DataFrame:
+def most_wrong(measurements: Frame, wrong: tuple[float, ...]) -> Frame:
     """The end of the networks whose labels are wrong most often: a row for each backend and seed, columns: quantity, keep."""
     finals = final(measurements)
     return finals[finals.wrong == max(wrong)].pivot(index=["backend", "seed"], columns="keep")
@@ -174,29 +183,29 @@ def basis(wrong: tuple[float, ...]) -> str:
     )
 
 
-def rising(values: pd.DataFrame) -> pd.DataFrame:
+def rising(values: Frame) -> Frame:
     """The comparisons of each keep with the next, whose values are to be at least as large."""
     steps = {(low, high): values[high] - values[low] for low, high in pairwise(values)}
     return paired(steps, "keep {keep[0]:g} and {keep[1]:g}")
 
 
-def paired(differences: Mapping[Any, pd.Series], condition: str) -> pd.DataFrame:
+def paired(differences: Mapping[Any, pd.Series], condition: str) -> Frame:
     """Mean differences over seeds against 0; the control has the opposite sign: it fails where 0 lies far off."""
     rows = []
     for keep, difference in differences.items():
         for backend, one in difference.groupby(level="backend"):
             told = {"keep": keep, "backend": backend, "measured": one.mean(), "standard_error": one.sem()}
             rows.append(told | {"predicted": 0.0, "dof": len(one) - 1, "control_measured": -one.mean()})
-    return compare(pd.DataFrame(rows), condition)
+    return compare(Frame(rows), condition)
 
 
-def titles(table: pd.DataFrame) -> dict[Any, str]:
+def titles(table: Frame) -> dict[Any, str]:
     """The shares of wrong labels, in words."""
     return {share: f"{share:.0%} of labels wrong" for share in sorted(table.wrong.unique())}
 
 
 def joined(
-    table: pd.DataFrame,
+    table: Frame,
     panel: tuple[str, Mapping[Any, str]],
     colour: tuple[str, Mapping[Any, str]],
     *,

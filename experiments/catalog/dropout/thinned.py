@@ -5,20 +5,15 @@ Their normalized geometric mean, exactly, if everything above the dropped units 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy.special import logsumexp
 
 from experiments.catalog.dropout.shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
-from scratch.activations import Tanh
-from scratch.categorical import NegativeLogLikelihood
-from scratch.layers import Dense, Dropout
-from scratch.softmax import LogSoftmax
+from experiments.lab.types import Claims, Figure, Frame
+from scratch import Dense, Dropout, LogSoftmax, NegativeLogLikelihood, Tanh
 
 NETWORKS = {  # where dropout stands among the layers below the softmax
     "softmax regression": lambda drop, hidden: (drop,),
@@ -31,7 +26,7 @@ NETWORKS = {  # where dropout stands among the layers below the softmax
 @cells(
     lambda options: [{"network": name, "keep": keep} for name in NETWORKS for keep in (0.5, 0.8)], cost=Cost(0.53, 220)
 )
-def geometric(lab: Lab, network: str, keep: float, features: int, images: int) -> pd.DataFrame:
+def geometric(lab: Lab, network: str, keep: float, features: int, images: int) -> Frame:
     """How far scaling lies from the mean over all thinned networks, geometric and arithmetic, in log-probability."""
     layers = (*NETWORKS[network](Dropout(1 - keep), Dense(features)), Dense(10), LogSoftmax())
     batch, loss, condition = pixels(features, images), NegativeLogLikelihood(), f"{network}, keep {keep}"
@@ -50,11 +45,11 @@ def geometric(lab: Lab, network: str, keep: float, features: int, images: int) -
         probable = {f"{kind}_probability": abs(np.exp(a) - np.exp(scaled)).max() for kind, a in found.items()}
         named = {"backend": name, "network": network, "keep": keep}
         rows.append(named | apart | probable | {"largest": abs(logs).max()})
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 @claims
-def geometric_mean(geometric: pd.DataFrame, features: int) -> Iterator[Claim]:
+def geometric_mean(geometric: Frame, features: int) -> Claims:
     softmax, *_, curved = NETWORKS
     exact = geometric[geometric.network != curved]
     below = geometric[geometric.network == curved].set_index(["backend", "keep"]).geometric
@@ -78,7 +73,7 @@ def geometric_mean(geometric: pd.DataFrame, features: int) -> Iterator[Claim]:
 
 
 @figure("One network for all thinned ones")
-def one_for_all(geometric: pd.DataFrame) -> Figure:
+def one_for_all(geometric: Frame) -> Figure:
     """How far the network without dropout lies from the mean of all thinned networks: the largest difference of any
     log-probability, on a logarithmic axis. It is their normalized geometric mean to the last digit wherever everything
     above the dropped units is linear up to the softmax, and never their arithmetic mean. Upper points: p = 0.5, lower: 0.8.

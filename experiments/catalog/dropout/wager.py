@@ -5,20 +5,16 @@ Nearly: in logistic regression Wager's approximation is its first term. What Tay
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.dropout import laws
 from experiments.catalog.dropout.shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import key, panels, series
-from scratch.contract import Batch
-from scratch.layers import Array, Dense, Dropout
-from scratch.losses import BinaryCrossEntropy
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, BinaryCrossEntropy, Dense, Dropout
 from scratch.network import Parameters
 
 PAIR = (3, 8)  # the digits that logistic regression is to tell apart
@@ -35,7 +31,7 @@ def logistic(features: int, images: int) -> tuple[Batch, Array, float]:
 
 
 @cells(lambda options: [{"rate": rate} for rate in options.rates], cost=Cost(0.32, 60))
-def added(lab: Lab, rate: float, features: int, images: int) -> pd.DataFrame:
+def added(lab: Lab, rate: float, features: int, images: int) -> Frame:
     """What dropout adds to the loss, averaged over all masks: with the trained weights, and with smaller ones."""
     batch, beta, bias = logistic(features, images)
     layers, chance, rows = (Dropout(rate), Dense(1)), chances(all_masks(features), 1 - rate), []
@@ -51,11 +47,11 @@ def added(lab: Lab, rate: float, features: int, images: int) -> pd.DataFrame:
             without = float(plain[name].loss)
             value = float(chance @ shot.loss) - without
             rows.append({"backend": name, "rate": rate, "stretch": stretch, "value": value, "loss": without})
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 @table
-def penalty(added: pd.DataFrame, features: int, images: int) -> pd.DataFrame:
+def penalty(added: Frame, features: int, images: int) -> Frame:
     """Wager's approximation, the next term and what is left open, beside every penalty; ratios to the approximation."""
     batch, beta, bias = logistic(features, images)
     known = []
@@ -63,12 +59,12 @@ def penalty(added: pd.DataFrame, features: int, images: int) -> pd.DataFrame:
         b = stretch * beta
         first = laws.quadratic(batch.x, b, bias, rate), laws.cubic(batch.x, b, bias, rate)
         known.append((*first, laws.left_open(batch.x, b, rate), laws.quadratic(batch.x, b, bias, rate, curved=False)))
-    terms = pd.DataFrame(known, added.index, ["quadratic", "cubic", "open", "flat"])
+    terms = Frame(known, added.index, ["quadratic", "cubic", "open", "flat"])
     return added.assign(**terms, ratio=added.value / terms.quadratic)
 
 
 @claims
-def taylor(penalty: pd.DataFrame, features: int) -> Iterator[Claim]:
+def taylor(penalty: Frame, features: int) -> Claims:
     yield Claim(
         name="Wager's penalty",
         statement="Logistic regression: dropout adds ½ δ/(1−δ) Σ A″x²β², and the third-order term, up to what Taylor's remainder "
@@ -89,7 +85,7 @@ def taylor(penalty: pd.DataFrame, features: int) -> Iterator[Claim]:
 
 
 @figure("Wager's penalty")
-def wager(penalty: pd.DataFrame) -> Figure:
+def wager(penalty: Frame) -> Figure:
     """What dropout adds to the loss of logistic regression, averaged over all masks, in units of Wager's quadratic
     approximation: at 1 that is exact. The lines add the third-order term; the bands are what Taylor's remainder leaves
     open (for the trained weights more than the panel shows). The approximation gets better as the weights get smaller

@@ -7,15 +7,15 @@ follows the roundings from layer to layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 
 from experiments.catalog.forward_propagation.shared import FIFTH, bounded, case, gamma, keep_worst, network
 from experiments.compare.agreement import unit_roundoff
 from experiments.lab import Claim, Cost, Lab, cells, claims
-from scratch.layers import Array, Tensors
+from experiments.lab.types import Array, Claims, Frame
+from scratch.layers import Tensors
 from scratch.network import Parameters
 
 FUNCTION = 8  # roundings in tanh or σ: 4 in the exponential, 4 in the sum, the quotient and the result
@@ -68,7 +68,7 @@ def nearest(a: Array, b: Array, limit: Array, unit: float) -> dict[str, float]:
 
 
 @cells(lambda options: [{"widest": n} for n in options.widths], cost=Cost(0.3, 13, {"widest": 2}))
-def by_hand(lab: Lab, widest: int, trials: int, seed: int, dtype: str) -> pd.DataFrame:
+def by_hand(lab: Lab, widest: int, trials: int, seed: int, dtype: str) -> Frame:
     """Of each signal on all random shapes, the number that comes nearest to its bound; and by hand without tanh."""
     found, unit = [], unit_roundoff(np.dtype(dtype))
     for trial in range(trials):
@@ -83,13 +83,13 @@ def by_hand(lab: Lab, widest: int, trials: int, seed: int, dtype: str) -> pd.Dat
                 at = {"backend": backend, "widest": widest, "trial": trial, "signal": signal}
                 found.append(at | row | {"control": wrong})
     keep_worst(lab)
-    table = pd.DataFrame(found)
+    table = Frame(found)
     signals = table.assign(ratio=table.measured / table.predicted).groupby(["backend", "signal"], sort=False)
     return table.loc[signals.ratio.idxmax()].assign(control=signals.control.max().to_numpy())
 
 
 @claims
-def of_the_network(by_hand: pd.DataFrame) -> Iterator[Claim]:
+def of_the_network(by_hand: Frame) -> Claims:
     yield Claim(
         name="the notes' network by hand",
         statement="z1 = w1 x + b1, a1 = tanh z1, z2 = w2 a1 + b2, ŷ = a2 = σ(z2): number by number with Python's math, the same numbers.",

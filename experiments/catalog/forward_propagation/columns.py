@@ -5,20 +5,15 @@ Another example is put into one column, and every layer's output is compared bit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from experiments.catalog.forward_propagation.shared import case, keep_worst, moved, network
 from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, Shots, cells, claims, compare, figure, stacked
 from experiments.lab.figures import panels
-from scratch import BatchNorm
-from scratch.contract import Job
-from scratch.layers import Array, Layer
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import BatchNorm, Job, Layer
 from scratch.randomness import generator
 
 BETWEEN: dict[str, tuple[Layer, ...]] = {"the notes' network": (), "with batch norm": (BatchNorm(),)}
@@ -40,7 +35,7 @@ def seen(lab: Lab, job: Job, record: bool) -> Shots:
 
 
 @cells(cost=Cost(0.1, 11))
-def touched(lab: Lab, examples: int, seed: int, dtype: str) -> pd.DataFrame:
+def touched(lab: Lab, examples: int, seed: int, dtype: str) -> Frame:
     """|change| of every number of the notes' network, when the second example is another."""
     random = generator(seed, "touched")
     x = random.standard_normal((3, examples)).astype(dtype)
@@ -54,7 +49,7 @@ def touched(lab: Lab, examples: int, seed: int, dtype: str) -> pd.DataFrame:
 
 
 @cells(lambda options: [{"widest": n} for n in options.widths], cost=Cost(0.4, 13, {"widest": 2}))
-def alone(lab: Lab, widest: int, trials: int, seed: int, dtype: str) -> pd.DataFrame:
+def alone(lab: Lab, widest: int, trials: int, seed: int, dtype: str) -> Frame:
     """Random shapes: the most that anything changes elsewhere, the least in the column itself, and elsewhere with batch norm."""
     found = []
     for trial in range(trials):
@@ -73,11 +68,11 @@ def alone(lab: Lab, widest: int, trials: int, seed: int, dtype: str) -> pd.DataF
         ]
     keep_worst(lab)
     extremes = {"elsewhere": "max", "itself": "min", "mixed": "max"}
-    return pd.DataFrame(found).groupby(["backend", "widest"]).agg(extremes).reset_index()
+    return Frame(found).groupby(["backend", "widest"]).agg(extremes).reset_index()
 
 
 @claims
-def of_columns(alone: pd.DataFrame) -> Iterator[Claim]:
+def of_columns(alone: Frame) -> Claims:
     rows = alone.sort_values("widest", ascending=False, kind="stable")
     numbers = {"measured": rows.elsewhere, "predicted": 0.0, "standard_error": 0.0, "control_measured": rows.mixed}
     yield Claim(
@@ -91,7 +86,7 @@ def of_columns(alone: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("One example changes one column")
-def columns(touched: pd.DataFrame) -> Figure:
+def columns(touched: Frame) -> Figure:
     """How far each number of the notes' network moves when the second example is another one; white is exactly 0, and both
     implementations give the same picture. Left: only that example's own column moves. Right: with batch norm between, the others move
     as well, for a mean is taken over them all.

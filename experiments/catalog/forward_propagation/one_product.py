@@ -10,9 +10,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from experiments.catalog.forward_propagation import shared
@@ -21,11 +19,11 @@ from experiments.compare.agreement import unit_roundoff
 from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, figure
 from experiments.lab.figures import RING, panels, series
-from scratch.layers import Array
+from experiments.lab.types import Array, Figure, Frame
 
 
 @cells(lambda options: [{"inputs": n} for n in options.inputs], cost=Cost(1.5, 30, {"largest": 2}))
-def products(lab: Lab, inputs: int, largest: int, trials: int, seed: int, dtype: str) -> pd.DataFrame:
+def products(lab: Lab, inputs: int, largest: int, trials: int, seed: int, dtype: str) -> Frame:
     """The largest differences between Z = WX and the same by other ways, beside as many roundings as may lie between the two."""
     found = []
     for trial in range(trials):
@@ -34,7 +32,7 @@ def products(lab: Lab, inputs: int, largest: int, trials: int, seed: int, dtype:
         for backend, shot in shots.items():
             found += [{"backend": backend} | row for row in compared(backend, w, x, shot.outputs[0], sums)]
     keep_worst(lab)
-    most = pd.DataFrame(found).groupby(["backend", "comparison"], sort=False).max().reset_index()
+    most = Frame(found).groupby(["backend", "comparison"], sort=False).max().reset_index()
     unit = unit_roundoff(np.dtype(dtype))
     # i roundings in each product of i terms; of an exact sum, its products' and its own
     limits = {"exact sums": gamma(inputs + 2, unit), "a loop": gamma(2 * inputs, unit), "rows": gamma(2 * inputs, unit)}
@@ -70,7 +68,7 @@ def exact(w: Array, x: Array) -> Array:
 
 
 @claims
-def three_ways(products: pd.DataFrame) -> Iterator[Claim]:
+def three_ways(products: Frame) -> Iterator[Claim]:
     both = "both round sums of n products: at most 2n roundings of Σ|w||x| apart"
     turned = "Wᵀ in W's place, where W is square"
     for comparison, name, statement, basis, control in (
@@ -107,7 +105,7 @@ def three_ways(products: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Three ways to the same numbers")
-def rounding(products: pd.DataFrame) -> Figure:
+def rounding(products: Frame) -> Figure:
     """The largest difference of any number on all random shapes, in units of what one rounding of Σ|w||x| is. The line is the bound,
     as many roundings as there are: the differences stay far below it, since roundings go both ways. Wᵀ in W's place, or a loop that is
     one column late, would stand at about 10¹⁶.

@@ -6,17 +6,13 @@ W 2×3 and V 1×2 on one input and on n, in whole numbers: a row is a neuron, a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from experiments.catalog.forward_propagation.shared import job
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import COLOURS, panels
+from experiments.lab.types import Axes, Claims, Figure, Frame
 from scratch import Dense
 from scratch.randomness import generator
 
@@ -26,7 +22,7 @@ EXAMPLE = 1  # the column that is followed
 
 
 @cells(makes=("sizes", "matrices"), cost=Cost(0.1, 11))
-def notes(lab: Lab, examples: int, seed: int, dtype: str) -> dict[str, pd.DataFrame]:
+def notes(lab: Lab, examples: int, seed: int, dtype: str) -> dict[str, Frame]:
     """The sizes of a1 = Wx and a2 = V a1, and the numbers in all five matrices."""
     random = generator(seed, "notes")
     shapes = ((2, 3), (1, 2), (3, examples))
@@ -49,11 +45,11 @@ def notes(lab: Lab, examples: int, seed: int, dtype: str) -> dict[str, pd.DataFr
         for name, matrix in {"W": w, "X": x, "A1": a1, "V": v, "A2": a2}.items()
         for (row, column), value in np.ndenumerate(matrix.astype(float))
     ]
-    return {"sizes": pd.DataFrame(sizes), "matrices": pd.DataFrame(matrices)}
+    return {"sizes": Frame(sizes), "matrices": Frame(matrices)}
 
 
 @table
-def shapes(sizes: pd.DataFrame, examples: int) -> pd.DataFrame:
+def shapes(sizes: Frame, examples: int) -> Frame:
     """Every size beside the notes', and beside what the slip there makes of it."""
     columns = sizes.side == "columns"
     size = sizes["product"].map({"a1": 2, "a2": 1}).mask(columns, sizes.x.map({"3 × 1": 1, "3 × n": examples}))
@@ -62,7 +58,7 @@ def shapes(sizes: pd.DataFrame, examples: int) -> pd.DataFrame:
 
 
 @claims
-def of_the_notes(shapes: pd.DataFrame) -> Iterator[Claim]:
+def of_the_notes(shapes: Frame) -> Claims:
     rows = shapes.sort_values("slip", ascending=False, kind="stable")
     yield Claim(
         name="shapes",
@@ -77,7 +73,7 @@ def of_the_notes(shapes: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Rows are neurons, columns are examples")
-def rows_and_columns(matrices: pd.DataFrame) -> Figure:
+def rows_and_columns(matrices: Frame) -> Figure:
     """The notes' shapes with whole numbers in them. A row of W is a neuron (blue): its weights, one for each of the three inputs. A
     column of X is an example (orange). Their product is one number, that neuron's for that example; the example stays in its column
     all the way to the output. V's only row makes one number of the two.
@@ -107,12 +103,7 @@ def rows_and_columns(matrices: pd.DataFrame) -> Figure:
 
 
 def grid(
-    ax: Axes,
-    matrix: pd.DataFrame,
-    corner: tuple[float, float],
-    name: str,
-    row: int | None = None,
-    column: int | None = None,
+    ax: Axes, matrix: Frame, corner: tuple[float, float], name: str, row: int | None = None, column: int | None = None
 ) -> None:
     """A matrix with its numbers and its shape; a row in blue, a column in orange, where both meet a frame."""
     x, y = corner

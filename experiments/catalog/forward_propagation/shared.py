@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.random import Generator
 
 from experiments.lab import Lab, compare, stacked
-from scratch import Dense, InnerProduct, Sigmoid, Tanh
-from scratch.contract import Batch, Job
+from experiments.lab.types import Array, Frame
+from scratch import Batch, Dense, InnerProduct, Job, Layer, Network, Sigmoid, Tanh
 from scratch.initializers import lecun, normal
-from scratch.layers import Array, Layer
-from scratch.network import Network, Parameters
+from scratch.network import Parameters
 from scratch.randomness import generator
 
 SHARE = (
@@ -96,7 +94,7 @@ def gamma(roundings: Array | int, unit: float) -> Array:
     return np.asarray(roundings * unit / (1 - roundings * unit))
 
 
-def bounded(rows: pd.DataFrame, condition: str) -> pd.DataFrame:
+def bounded(rows: Frame, condition: str) -> Frame:
     """Differences that are to be 0, within the rounding bound that stands under ``predicted``."""
     error = rows.predicted / SHARE
     return compare(rows, condition, predicted=0.0, standard_error=error, control_measured=rows.control)

@@ -5,18 +5,14 @@ Where W is not square its shape does not fit, and Wᵀ is refused. A square one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from experiments.catalog.forward_propagation.shared import factors, product
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import key, panels, series
+from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Dense
-from scratch.layers import Array
 from scratch.randomness import generator
 
 
@@ -33,19 +29,19 @@ def is_refused(backend: str, w: Array, x: Array) -> bool:
 
 
 @cells(lambda options: [{"inputs": n} for n in options.inputs], cost=Cost(0.05, 5))
-def refused(inputs: int, largest: int, trials: int, seed: int, dtype: str) -> pd.DataFrame:
+def refused(inputs: int, largest: int, trials: int, seed: int, dtype: str) -> Frame:
     """The share of random shapes, square and others, at which Wᵀ in W's place is refused."""
     found = [
         {"backend": backend, "square": len(w) == inputs, "refused": is_refused(backend, w.T, x)}
         for w, x in (factors(inputs, trial, largest, seed, dtype) for trial in range(trials))
         for backend in ("scratch", "torchref")
     ]
-    shares = pd.DataFrame(found).groupby(["backend", "square"], sort=False).refused
+    shares = Frame(found).groupby(["backend", "square"], sort=False).refused
     return shares.agg(measured="mean", shapes="size").reset_index().assign(inputs=inputs)
 
 
 @cells(lambda options: [{"n": n} for n in options.squares], cost=Cost(0.5, 170, {"n": 2}))
-def overlaps(lab: Lab, n: int, draws: int, seed: int, dtype: str) -> pd.DataFrame:
+def overlaps(lab: Lab, n: int, draws: int, seed: int, dtype: str) -> Frame:
     """Wᵀx beside Wx for random n×n matrices: size ‖Wᵀx‖²/n‖x‖² and overlap ⟨Wᵀx, Wx⟩/n‖x‖², mean over the draws."""
     w = generator(seed, "squares", n).standard_normal((draws, n, n)).astype(dtype)
     x = np.linspace(0.5, 1.5, n, dtype=dtype)[:, None]
@@ -60,7 +56,7 @@ def overlaps(lab: Lab, n: int, draws: int, seed: int, dtype: str) -> pd.DataFram
             mean, error = over_draws(values, scale)
             found.append({"backend": backend, "n": n, "quantity": quantity, "measured": mean, "draws": draws}
                          | {"standard_error": error, "control_measured": control[0], "control_error": control[1]})  # fmt: skip
-    return pd.DataFrame(found)
+    return Frame(found)
 
 
 def over_draws(values: Array, scale: float) -> tuple[float, float]:
@@ -70,13 +66,13 @@ def over_draws(values: Array, scale: float) -> tuple[float, float]:
 
 
 @table
-def transposed(overlaps: pd.DataFrame) -> pd.DataFrame:
+def transposed(overlaps: Frame) -> Frame:
     """E‖Wᵀx‖² = E‖Wx‖² = n‖x‖², and E⟨Wᵀx, Wx⟩ = Σ_ijk x_j x_k E w_ji w_ik = ‖x‖²: only j = i = k gives w² (W of N(0, 1))."""
     return overlaps.assign(predicted=(1 / overlaps.n).where(overlaps.quantity == "overlap", 1.0))
 
 
 @claims
-def refusal(refused: pd.DataFrame) -> Iterator[Claim]:
+def refusal(refused: Frame) -> Claims:
     shares = refused.pivot(index=["inputs", "backend"], columns="square", values="measured")[::-1].reset_index()
     numbers = {"measured": shares[False], "predicted": 1.0, "standard_error": 0.0, "control_measured": shares[True]}
     yield Claim(
@@ -90,7 +86,7 @@ def refusal(refused: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def silence(transposed: pd.DataFrame) -> Iterator[Claim]:
+def silence(transposed: Frame) -> Claims:
     yield Claim(
         name="a square Wᵀ is wrong in silence",
         statement="Transposed by mistake, a random n×n matrix gives numbers of the right size, ‖Wᵀx‖²/n‖x‖² = 1, that overlap with the "
@@ -103,7 +99,7 @@ def silence(transposed: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("A transposed square matrix is wrong in silence")
-def silent(transposed: pd.DataFrame) -> Figure:
+def silent(transposed: Frame) -> Figure:
     """What a square matrix of N(0, 1) weights gives when it is transposed by mistake, mean over the random matrices. The size of the
     numbers is right at every n (nothing looks wrong), but the larger the matrix, the less they have to do with the right ones. Only at
     n = 1 are they the same, and there no claim is made but this one.

@@ -10,10 +10,10 @@ from numpy.random import Generator
 
 import scratch as s
 from experiments.compare.witnesses import observed
-from scratch.contract import Batch, Job
-from scratch.layers import Array, Layer, Shape
-from scratch.losses import InnerProduct, Loss
-from scratch.network import Network
+from experiments.lab.types import Array
+from scratch import Batch, InnerProduct, Job, Layer, Network
+from scratch.layers import Shape
+from scratch.losses import Loss
 from scratch.penalties import Penalty
 from scratch.randomness import generator, noise
 

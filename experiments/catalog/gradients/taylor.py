@@ -6,24 +6,20 @@ function without kinks, so these are searched too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
-import pandas as pd
 
 from experiments.catalog.gradients.pieces import FAMILIES, asked, drawn, tried
 from experiments.compare.witnesses import INPUT, by_hand, by_torch, objective
 from experiments.lab import Claim, Cost, cells, claims, compare, table
-from scratch import gradcheck
-from scratch.contract import Batch, Job
-from scratch.layers import Array
-from scratch.losses import InnerProduct
+from experiments.lab.types import Array, Claims, Frame
+from scratch import Batch, InnerProduct, Job, gradcheck
 from scratch.randomness import generator
 
 
 @cells(tried, cost=Cost(1.2, 40, {"largest": 3}))
-def slopes(family: str, piece: str, trials: int, largest: int, seed: int) -> pd.DataFrame:
+def slopes(family: str, piece: str, trials: int, largest: int, seed: int) -> Frame:
     """The order at which the remainder falls with h: 2 for the gradient, 1 for any other; the worst network's."""
     found = []
     for trial in range(trials):
@@ -33,7 +29,7 @@ def slopes(family: str, piece: str, trials: int, largest: int, seed: int) -> pd.
         for name, gradient in (("scratch", by_hand(job)[INPUT]), ("torchref", by_torch(job)[INPUT])):
             right, wrong = (order(job, g, direction) for g in (gradient, gradient * error))
             found.append({"backend": name, "order": right, "wrong": wrong, "family": family, "piece": piece})
-    return pd.DataFrame(found)
+    return Frame(found)
 
 
 def order(job: Job, gradient: Array, direction: Array) -> float:
@@ -42,10 +38,10 @@ def order(job: Job, gradient: Array, direction: Array) -> float:
 
 
 @cells(asked, cost=Cost(0.02, 10))
-def kinks(family: str, piece: str, largest: int) -> pd.DataFrame:
+def kinks(family: str, piece: str, largest: int) -> Frame:
     """Where a piece that works on each number alone has kinks, in words."""
     found = bends(FAMILIES[family][piece](generator(0, "kinks"), largest))
-    return pd.DataFrame([{"family": family, "piece": piece, "kinks": found}])
+    return Frame([{"family": family, "piece": piece, "kinks": found}])
 
 
 def bends(job: Job) -> str:
@@ -64,7 +60,7 @@ def bends(job: Job) -> str:
 
 
 @table
-def orders(slopes: pd.DataFrame) -> pd.DataFrame:
+def orders(slopes: Frame) -> Frame:
     """Mean and standard error of each piece's order over its trials; those whose remainder is all rounding (inf) are left out."""
     finite = slopes.replace([np.inf, -np.inf], np.nan)
     grouped = finite.groupby(["family", "piece", "backend"], sort=False)
@@ -73,7 +69,7 @@ def orders(slopes: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def remainder(orders: pd.DataFrame, kinks: pd.DataFrame) -> Iterator[Claim]:
+def remainder(orders: Frame, kinks: Frame) -> Claims:
     """Pieces without kinks, of which enough trials are curved."""
     kinked = kinks.piece[kinks.kinks != ""]
     smooth = orders[(orders.trials >= 2) & ~orders.piece.isin(kinked) & (orders.family != "networks")]

@@ -6,21 +6,19 @@ and in PyTorch. A witness that is wrong disagrees with the three others, and so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from experiments.catalog.gradients.pieces import drawn, tried
 from experiments.compare.agreement import LIMIT, Key, Rounding
 from experiments.compare.witnesses import WITNESSES, noise_level
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import panels
-from scratch.layers import Array
+from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch.randomness import generator
 
 PLANTED = 1e-9  # the control: a gradient wrong by one part in a thousand million
@@ -35,7 +33,7 @@ SHADES = LinearSegmentedColormap.from_list(  # light to dark blue; from the boun
 
 
 @cells(tried, makes=["ledger"], cost=Cost(6.5, 50, {"largest": 3}))
-def witnesses(lab: Lab, family: str, piece: str, trials: int, largest: int, seed: int) -> pd.DataFrame:
+def witnesses(lab: Lab, family: str, piece: str, trials: int, largest: int, seed: int) -> Frame:
     """Every pair of witnesses on every trial: the worst difference in units of its rounding bound, and where."""
     found = []
     for trial in range(trials):
@@ -48,7 +46,7 @@ def witnesses(lab: Lab, family: str, piece: str, trials: int, largest: int, seed
             for a, b in combinations(WITNESSES, 2)
             for key in said["by hand"]
         ]
-    ledger = worst(pd.DataFrame(found)).assign(family=family, piece=piece, trials=trials)
+    ledger = worst(Frame(found)).assign(family=family, piece=piece, trials=trials)
     lab.agreement.append(ledger.assign(part=family, condition=piece + ", " + ledger.pair, step=0)[AGREEMENT])
     return ledger
 
@@ -72,7 +70,7 @@ def compared(rounding: Rounding, key: Key, a: Array, b: Array, level: Array) -> 
     }
 
 
-def worst(found: pd.DataFrame) -> pd.DataFrame:
+def worst(found: Frame) -> Frame:
     """One row for each pair: where it differs most in units of the bound."""
     pairs = found.groupby("pair", sort=False)
     most = pairs[["control_ratio", "well_relative", "control_relative"]].max()
@@ -80,7 +78,7 @@ def worst(found: pd.DataFrame) -> pd.DataFrame:
 
 
 @table
-def matrix(ledger: pd.DataFrame, kinks: pd.DataFrame) -> pd.DataFrame:
+def matrix(ledger: Frame, kinks: Frame) -> Frame:
     """One row for each piece: every pair's worst difference in units of its bound, the culprit if there is one, the kinks."""
     wide = ledger.pivot(index=["family", "piece"], columns="pair", values="ratio")[list(ledger.pair.unique())]
     wide = wide.reindex(pd.MultiIndex.from_frame(ledger[["family", "piece"]].drop_duplicates()))
@@ -97,7 +95,7 @@ def culprit(ratios: pd.Series) -> str:
 
 
 @claims
-def same(ledger: pd.DataFrame) -> Iterator[Claim]:
+def same(ledger: Frame) -> Claims:
     """Two for each family; pairs with PyTorch in them are torchref's."""
     backend = np.where(ledger.pair.str.contains("torch"), "torchref", "scratch")
     for family, rows in ledger.assign(backend=backend).groupby("family", sort=False):
@@ -105,7 +103,7 @@ def same(ledger: pd.DataFrame) -> Iterator[Claim]:
         yield to_thirteen_digits(rows, family)
 
 
-def within_rounding(rows: pd.DataFrame, family: str) -> Claim:
+def within_rounding(rows: Frame, family: str) -> Claim:
     """The pair of each piece that lies farthest apart, without PyTorch and with it."""
     farthest = rows.loc[rows.groupby(["piece", "backend"], sort=False).ratio.idxmax()]
     return Claim(
@@ -126,7 +124,7 @@ def within_rounding(rows: pd.DataFrame, family: str) -> Claim:
     )
 
 
-def to_thirteen_digits(rows: pd.DataFrame, family: str) -> Claim:
+def to_thirteen_digits(rows: Frame, family: str) -> Claim:
     """The largest relative difference where the problem is well-conditioned."""
     most = rows.groupby(["piece", "backend"], sort=False)[["well_relative", "control_relative"]].max().reset_index()
     most = most.rename(columns={"well_relative": "measured", "control_relative": "control_measured"})
@@ -142,7 +140,7 @@ def to_thirteen_digits(rows: pd.DataFrame, family: str) -> Claim:
 
 
 @figure("Four witnesses, pair by pair")
-def ledger(matrix: pd.DataFrame) -> Figure:
+def ledger(matrix: Frame) -> Figure:
     """Every piece of the library (rows) before every pair of witnesses (columns): the largest difference of any gradient, in units
     of what rounding may do to it. Blue is agreement; orange, with a cross, is a difference that rounding does not explain. A
     witness that is wrong spoils its own three columns and no other, so the columns name it. ∧ marks pieces that have kinks: there

@@ -5,20 +5,14 @@ Such a network gives out zeros whatever the input, and its gradient is exactly 0
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 from scipy.special import ndtr
 
 from experiments.catalog.initialization.shared import band, drawn, hidden, measured
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import key, panels, series
-from scratch import initializers
-from scratch.activations import ReLU
-from scratch.contract import Batch, Snapshot
-from scratch.layers import Array
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, ReLU, Snapshot, initializers
 
 DEPTH, BIASED_DEPTH = 10, 6
 
@@ -26,7 +20,7 @@ DEPTH, BIASED_DEPTH = 10, 6
 
 
 @cells(lambda options: [{"width": n} for n in options.dead_widths], cost=Cost(0.27, 170))
-def dead_shares(lab: Lab, width: int, dead_draws: int) -> pd.DataFrame:
+def dead_shares(lab: Lab, width: int, dead_draws: int) -> Frame:
     """The share of ReLU networks (He, no bias) of one input that are dead for all numbers of both signs, and for those above 0.
 
     A network without biases does to every positive number what it does to 1: two inputs, 1 and −1, stand for all.
@@ -70,7 +64,7 @@ def bounds(width: int, depth: int, inputs: str) -> tuple[float, float, float]:
 
 
 @table
-def dead_sets(dead_shares: pd.DataFrame) -> pd.DataFrame:
+def dead_sets(dead_shares: Frame) -> Frame:
     """Beside the bounds for both signs and the law for one; the standard error is binomial, at the middle of the bounds."""
     low, high, single = np.array([bounds(row.width, row.depth, row.inputs) for row in dead_shares.itertuples()]).T
     middle = (low + high) / 2
@@ -88,7 +82,7 @@ def dead_sets(dead_shares: pd.DataFrame) -> pd.DataFrame:
 
 
 @cells(lambda options: [{"width": n} for n in (2, 3)], cost=Cost(0.25, 73))
-def biased(lab: Lab, width: int, biases: tuple[float, ...], dead_draws: int) -> pd.DataFrame:
+def biased(lab: Lab, width: int, biases: tuple[float, ...], dead_draws: int) -> Frame:
     """Every bias at b: the share of the layers reached by a signal that are switched off as a whole; what Φ gives for it."""
     x, found = np.linspace(0.5, 1.5, width).reshape(-1, 1), []
     layers, draws = hidden(ReLU(), (width,) * BIASED_DEPTH, bias=True), dead_draws // 2
@@ -119,7 +113,7 @@ def off(bias: float, norm: Array, n: int, n_in: int) -> Array:
 
 
 @claims
-def of_the_dead(dead_sets: pd.DataFrame, biased: pd.DataFrame) -> Iterator[Claim]:
+def of_the_dead(dead_sets: Frame, biased: Frame) -> Claims:
     both = dead_sets[dead_sets.inputs == "both signs"]
     yield Claim(
         "dead for all of the data",
@@ -140,7 +134,7 @@ def of_the_dead(dead_sets: pd.DataFrame, biased: pd.DataFrame) -> Iterator[Claim
 
 
 @figure("Born dead")
-def dead(dead_sets: pd.DataFrame, biased: pd.DataFrame) -> Figure:
+def dead(dead_sets: Frame, biased: Frame) -> Figure:
     """Narrow ReLU networks with He's weights. Left: the share that give nothing but zeros for every input, of either sign; their
     gradients are exactly 0, and they will never learn anything but a bias. The bands are bounds, exact for the first two
     layers. Right: the share of the layers reached by a signal that switch it off, when all biases start at b: 2⁻ⁿ without bias,

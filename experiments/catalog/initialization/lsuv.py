@@ -5,12 +5,10 @@ LSUV rescales orthogonal weights, layer by layer, until Wx + b has unit variance
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import theory
 from experiments.catalog.initialization.shared import (
@@ -25,12 +23,9 @@ from experiments.catalog.initialization.shared import (
 )
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.lab.figures import COLOURS, MARKERS, key, panels, series
-from scratch import activations
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import CrossEntropy, Dense, Job, Network, Snapshot, activations
 from scratch.activations import Activation
-from scratch.categorical import CrossEntropy
-from scratch.contract import Job, Snapshot
-from scratch.layers import Array, Dense
-from scratch.network import Network
 
 DEPTH = 6  # hidden layers
 FINITE_WIDTH = (
@@ -39,7 +34,7 @@ FINITE_WIDTH = (
 
 
 @cells(lambda options: [{"activation": name} for name in options.activations], cost=Cost(1.2, 530))
-def unit(lab: Lab, activation: str, width: int, seeds: int, data: str) -> pd.DataFrame:
+def unit(lab: Lab, activation: str, width: int, seeds: int, data: str) -> Frame:
     """Var(Wx + b) of every Dense layer, and n·Var W by what the layer does: Var z over the mean square of its input."""
     batch, classes = first_digits(data, SETTLED)
     layers = (*hidden(activations.by_name()[activation](), (width,) * DEPTH, bias=True), Dense(classes))
@@ -70,7 +65,7 @@ def needed(activation: Activation, sizes: Array, layers: int) -> Array:
 
 
 @table
-def gains(unit: pd.DataFrame, data: str, width: int) -> pd.DataFrame:
+def gains(unit: Frame, data: str, width: int) -> Frame:
     """ln of the n·Var W that gives unit variance, averaged over layers 2 … for each seed, beside the mean-field value."""
     inner = unit[(unit.scheme == "lsuv") & unit.layer.between(2, DEPTH)]
     by = ["activation", "backend", "seed"]
@@ -85,7 +80,7 @@ def gains(unit: pd.DataFrame, data: str, width: int) -> pd.DataFrame:
 
 
 @table
-def variances(unit: pd.DataFrame) -> pd.DataFrame:
+def variances(unit: Frame) -> Frame:
     """Var z of every layer: mean over seeds, and the farthest from 1."""
     by = ["activation", "scheme", "layer", "backend"]
     farthest = unit.assign(apart=abs(unit.variance - 1)).groupby(by, sort=False).apart.max().to_numpy()
@@ -93,7 +88,7 @@ def variances(unit: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def of_lsuv(variances: pd.DataFrame, gains: pd.DataFrame) -> Iterator[Claim]:
+def of_lsuv(variances: Frame, gains: Frame) -> Claims:
     at = ["activation", "layer", "backend"]
     ours, he = (variances[variances.scheme == scheme] for scheme in ("lsuv", "he"))
     other = he.set_index(at).farthest.reindex(pd.MultiIndex.from_frame(ours[at])).to_numpy()
@@ -125,7 +120,7 @@ def of_lsuv(variances: pd.DataFrame, gains: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Unit variance without a table")
-def lsuv(gains: pd.DataFrame, variances: pd.DataFrame, raw_ends: pd.DataFrame) -> Figure:
+def lsuv(gains: Frame, variances: Frame, raw_ends: Frame) -> Figure:
     """Left: n·Var W by which LSUV gives every layer unit variance: found from data alone, and what theory says each activation needs
     (bars); He's 2 is right for ReLU and not for the others. Middle: variance layer by layer with He's weights; LSUV's is 1.
     Right: tanh networks on inputs that nobody standardised (5 + 6x): test loss after training, at several learning rates.

@@ -5,27 +5,22 @@ He's rule takes it for granted that they have mean square 1; LSUV looks at what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from experiments.catalog.initialization.shared import SETTLED, STUDENT, batch_order, hidden, lsuv_and_he
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, over_seeds, table
-from scratch.activations import Tanh
-from scratch.categorical import CrossEntropy
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array, Dense
-from scratch.network import Network
-from scratch.optimizers import SGD
+from experiments.lab.types import Array, Claims, Frame
+from scratch import SGD, Batch, CrossEntropy, Dense, Job, Network, Snapshot, Tanh
 
 SHIFT, STRETCH = 5.0, 6.0  # the digits' pixels are about 5 ± 6 before they are standardised
 FOLLOWED = 10  # steps over which all networks of the two implementations are compared
 
 
 @cells(lambda options: [{"rate": rate} for rate in sorted(options.raw_rates)], cost=Cost(3.6, 310))
-def raw(lab: Lab, rate: float, raw_seeds: int, raw_steps: int, data: str) -> pd.DataFrame:
+def raw(lab: Lab, rate: float, raw_seeds: int, raw_steps: int, data: str) -> Frame:
     """Loss on the test set along the way, of tanh networks on 5 + 6x: LSUV's weights and He's, on the same batches."""
     held = load(data)
     train, test = (Batch(SHIFT + STRETCH * part.x, part.y) for part in (held.train, held.test))
@@ -43,14 +38,14 @@ def raw(lab: Lab, rate: float, raw_seeds: int, raw_steps: int, data: str) -> pd.
 
 
 @table
-def raw_ends(raw: pd.DataFrame) -> pd.DataFrame:
+def raw_ends(raw: Frame) -> Frame:
     """Test loss at the last step: mean over seeds, for each rate and scheme."""
     last = raw[raw.step == raw.step.max()].sort_values(["rate", "backend", "scheme", "seed"])
     return over_seeds(last, ["rate", "scheme", "backend"]).drop(columns=["seeds", "dof"])
 
 
 @table
-def raw_pairs(raw: pd.DataFrame) -> pd.DataFrame:
+def raw_pairs(raw: Frame) -> Frame:
     """He's test loss less LSUV's at the last step, paired by seed, each at the rate that the other seeds like best."""
     rows = []
     for backend, run in raw[raw.step == raw.step.max()].groupby("backend", sort=False):
@@ -61,11 +56,11 @@ def raw_pairs(raw: pd.DataFrame) -> pd.DataFrame:
             best[scheme] = losses[np.arange(len(losses)), others.argmin(1)]
         apart = best["he"] - best["lsuv"]
         rows.append((backend, apart.mean(), apart.std(ddof=1) / np.sqrt(len(apart)), len(apart) - 1))
-    return pd.DataFrame(rows, columns=["backend", "measured", "standard_error", "dof"])
+    return Frame(rows, columns=["backend", "measured", "standard_error", "dof"])
 
 
 @claims
-def standardised(raw_pairs: pd.DataFrame) -> Iterator[Claim]:
+def standardised(raw_pairs: Frame) -> Claims:
     yield Claim(
         "LSUV: data that nobody standardised",
         "On inputs 5 + 6x a tanh network learns more from LSUV's weights than from He's, each at the learning rate that suits it best.",

@@ -5,24 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import theory
 from experiments.catalog.initialization.shared import UNIT, drawn, hidden, measured, moments
 from experiments.compare import probes
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import key, panels, series
-from scratch import initializers
-from scratch.activations import ReLU
-from scratch.contract import Batch, Job, Snapshot
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, Job, ReLU, Snapshot, initializers
 from scratch.initializers import Scheme
-from scratch.layers import Array
 
 SHAPES = {  # the input's width first
     "narrow": (3, 3, 3, 3, 3, 3),
@@ -51,7 +48,7 @@ Logs = Mapping[str, Mapping[str, Array]]  # by reading and signal
     makes=("rescaled_sizes", "rescaled_ratios"),
     cost=Cost(1.6, 700),
 )
-def rescaled(lab: Lab, shape: str, draws: int) -> dict[str, pd.DataFrame]:
+def rescaled(lab: Lab, shape: str, draws: int) -> dict[str, Frame]:
     """ReLU networks of unequal widths from the same draws, scaled by each reading.
 
     Sizes: the mean over networks of ln(h̄²_l/h̄²_0); ratios: the median over networks of ln of a signal's mean square over He's.
@@ -108,7 +105,7 @@ def relu_log_size(reading: str, widths: Sequence[int]) -> tuple[Array, Array]:
 
 
 @table
-def signals(rescaled_sizes: pd.DataFrame) -> pd.DataFrame:
+def signals(rescaled_sizes: Frame) -> Frame:
     """With the exact law of ln(h̄²_l/h̄²_0), and its standard error."""
     found = []
     for (shape, reading), group in rescaled_sizes.groupby(["shape", "reading"]):
@@ -118,7 +115,7 @@ def signals(rescaled_sizes: pd.DataFrame) -> pd.DataFrame:
 
 
 @table
-def ratios(rescaled_ratios: pd.DataFrame) -> pd.DataFrame:
+def ratios(rescaled_ratios: Frame) -> Frame:
     """ln of a signal's mean square over He's: what scales multiply to, forward below a layer and backward above it.
 
     Error: √(n·L) roundings, twice over for a square, and twice for a ratio. The median, because rounding is magnified by 1/|cos| where a
@@ -133,7 +130,7 @@ def ratios(rescaled_ratios: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def of_readings(ratios: pd.DataFrame, signals: pd.DataFrame) -> Iterator[Claim]:
+def of_readings(ratios: Frame, signals: Frame) -> Claims:
     others = ratios[ratios.reading != "he"]
     yield Claim(
         "three readings, the same draws",
@@ -154,7 +151,7 @@ def of_readings(ratios: pd.DataFrame, signals: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("The notes' rule, read three ways")
-def readings(signals: pd.DataFrame) -> Figure:
+def readings(signals: Frame) -> Figure:
     """ReLU networks of unequal widths, the same random draws scaled by each reading: how large the typical signal is, in units of the
     input's; lines are the exact law. 2/n (the layer before: He's rule) only loses what narrow layers cost. 2/(n−1) is
     nearly the same where n is large, and makes up for some of that loss where it is small (about 2/(n − 2.5) would make up for

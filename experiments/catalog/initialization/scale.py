@@ -5,13 +5,11 @@ ReLU networks without biases from s times He's weights: the outputs are s^D time
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.initialization import LEARNED
 from experiments.catalog.initialization.shared import (
@@ -29,17 +27,14 @@ from experiments.compare import probes
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.lab.figures import key, panels, series
-from scratch.categorical import CrossEntropy
-from scratch.contract import Job, Snapshot
-from scratch.layers import Array
-from scratch.network import Network
-from scratch.optimizers import SGD
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import SGD, CrossEntropy, Job, Network, Snapshot
 
 WIDTH, OPTIMIZER = 32, SGD(0.05, momentum=0.9)
 
 
 @cells(lambda options: [{"depth": depth} for depth in sorted(options.scale_depths)], cost=Cost(6.4, 310))
-def scaled(lab: Lab, depth: int, scales: tuple[float, ...], seeds: int, scale_steps: int, data: str) -> pd.DataFrame:
+def scaled(lab: Lab, depth: int, scales: tuple[float, ...], seeds: int, scale_steps: int, data: str) -> Frame:
     """The first loss on the test set beside what homogeneity predicts of He's own outputs; the accuracy after training."""
     held, factors = load(data), sorted(scales)
     layers = relu_layers(WIDTH, depth, held.classes)
@@ -70,15 +65,15 @@ def log_loss(outputs: Array, labels: Array) -> Array:
 
 
 @table
-def accuracies(scaled: pd.DataFrame) -> pd.DataFrame:
+def accuracies(scaled: Frame) -> Frame:
     """Mean and standard deviation over seeds: how much the draw matters."""
     grouped = scaled.groupby(["depth", "scale", "backend"], sort=False).accuracy
     found = {"measured": grouped.mean(), "standard_error": grouped.std(), "seeds": grouped.count()}
-    return pd.DataFrame(found).reset_index()
+    return Frame(found).reset_index()
 
 
 @table
-def windows(scaled: pd.DataFrame) -> pd.DataFrame:
+def windows(scaled: Frame) -> Frame:
     """How many of the scales each seed learns from; the difference to the next deeper network, paired."""
     learned = scaled.assign(value=(scaled.accuracy >= LEARNED).astype(float))
     counts = learned.groupby(["depth", "backend", "seed"]).value.sum()
@@ -89,11 +84,11 @@ def windows(scaled: pd.DataFrame) -> pd.DataFrame:
         for shallow, deep in pairwise(sorted(scaled.depth.unique()))
     ]
     columns = ["backend", "measured", "standard_error", "dof", "shallow", "deep"]
-    return stacked(found)[columns] if found else pd.DataFrame(columns=columns)
+    return stacked(found)[columns] if found else Frame(columns=columns)
 
 
 @claims
-def of_scales(scaled: pd.DataFrame, windows: pd.DataFrame) -> Iterator[Claim]:
+def of_scales(scaled: Frame, windows: Frame) -> Claims:
     rounding = 8 * UNIT * np.sqrt(64.0 * scaled.depth) * (scaled["size"] + 1)
     yield Claim(
         "the first loss",
@@ -122,7 +117,7 @@ def of_scales(scaled: pd.DataFrame, windows: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("The scale of the weights")
-def scales(accuracies: pd.DataFrame, delays: pd.DataFrame) -> Figure:
+def scales(accuracies: Frame, delays: Frame) -> Figure:
     """He's weights times s, ReLU networks. Left: accuracy on the test set after a few steps, mean over seeds; bars are the standard
     deviation from seed to seed. A shallow network learns from almost any scale; the deeper it is, the narrower the window
     around He's. Right: how long small weights wait until the outputs have grown fourfold; the lines have the predicted

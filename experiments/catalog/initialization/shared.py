@@ -8,21 +8,16 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
 
 from experiments.compare.agreement import unit_roundoff
 from experiments.data import load
 from experiments.lab import Lab, stacked
 from experiments.lab.figures import COLOURS, series
-from scratch import initializers
-from scratch.activations import ReLU
-from scratch.contract import Batch, Job
+from experiments.lab.types import Array, Axes, Frame
+from scratch import Batch, Dense, InnerProduct, Job, Layer, Network, ReLU, initializers
 from scratch.initializers import Scheme, zeros
-from scratch.layers import Array, Dense, Layer
-from scratch.losses import InnerProduct
 from scratch.lsuv import lsuv
-from scratch.network import Network, Parameters
+from scratch.network import Parameters
 from scratch.randomness import batches, generator, stack
 
 UNIT = unit_roundoff(np.dtype(np.float64))
@@ -89,14 +84,14 @@ def measured(
     probe: Callable[[Any], Mapping[str, Any]],
     axes: Mapping[str, Sequence[Any]],
     **columns: Any,
-) -> pd.DataFrame:
+) -> Frame:
     """Like ``lab.rows``, with a column for each of the arrays over ``axes`` that ``probe(shot)`` names."""
     places, lengths = list(product(*axes.values())), [len(labels) for labels in axes.values()]
     labels = {name: [place[k] for place in places] for k, name in enumerate(axes)}
     frames = []
     for backend, shot in shots.items():
         numbers = {name: np.broadcast_to(array, lengths).ravel() for name, array in probe(shot).items()}
-        frames.append(pd.DataFrame({"backend": backend} | lab.settings | columns | labels | numbers))
+        frames.append(Frame({"backend": backend} | lab.settings | columns | labels | numbers))
     return stacked(frames)
 
 
@@ -130,14 +125,14 @@ def plain(axis: Any, ticks: Sequence[float]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def joined(ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str) -> None:
+def joined(ax: Axes, table: Frame, label: str, index: int, *, x: str) -> None:
     """Points joined by a thin dotted line, where there is no prediction."""
     ours = table[table.backend == "scratch"].sort_values(x)
     ax.plot(ours[x], ours.measured, color=COLOURS[index], linewidth=0.8, linestyle=":")
     series(ax, table, label, index, x=x)
 
 
-def band(ax: Axes, table: pd.DataFrame, index: int) -> None:
+def band(ax: Axes, table: Frame, index: int) -> None:
     """From ``low`` to ``high``, over the depth."""
     ours = table[table.backend == "scratch"].sort_values("depth")
     ax.fill_between(ours.depth, ours.low, ours.high, color=COLOURS[index], alpha=0.25, linewidth=0.5)

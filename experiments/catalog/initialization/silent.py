@@ -5,7 +5,7 @@ The bias of its output, from the classes' shares: all weights 0, or born dead fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -13,13 +13,8 @@ import pandas as pd
 
 from experiments.catalog.initialization.shared import UNIT, first_digits, hidden, measured
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked, table
-from scratch import initializers
-from scratch.activations import ReLU, Tanh
-from scratch.categorical import CrossEntropy
-from scratch.contract import Job, Snapshot
-from scratch.layers import Array, Dense, Layer
-from scratch.network import Network
-from scratch.optimizers import SGD
+from experiments.lab.types import Array, Claims, Frame
+from scratch import SGD, CrossEntropy, Dense, Job, Layer, Network, ReLU, Snapshot, Tanh, initializers
 from scratch.randomness import generator
 
 NARROW = (2, 10)  # width and hidden layers of the ReLU networks of which many are born dead
@@ -44,7 +39,7 @@ def silent_job(start: str, seeds: int, steps: int, data: str) -> Job:
     lambda options: [{"start": "zeros", "seeds": 2}, {"start": "narrow", "seeds": options.silent_seeds}],
     cost=Cost(3.1, 160),
 )
-def silent_runs(lab: Lab, start: str, seeds: int, silent_steps: int, data: str) -> pd.DataFrame:
+def silent_runs(lab: Lab, start: str, seeds: int, silent_steps: int, data: str) -> Frame:
     """Of each network: whether it is dead for all of the data, how far anything but the output's bias has moved, its loss."""
     job = silent_job(start, seeds, silent_steps, data)
     lab.look(job, start)
@@ -76,7 +71,7 @@ def bias_alone(labels: Array, classes: int, rate: float, steps: int) -> Array:
 
 
 @table
-def silenced(silent_runs: pd.DataFrame, silent_steps: int, data: str) -> pd.DataFrame:
+def silenced(silent_runs: Frame, silent_steps: int, data: str) -> Frame:
     """With the loss that a lone output bias reaches."""
     batch, classes = first_digits(data, EXAMPLES)
     alone = bias_alone(batch.y, classes, RATE, silent_steps)
@@ -84,7 +79,7 @@ def silenced(silent_runs: pd.DataFrame, silent_steps: int, data: str) -> pd.Data
 
 
 @claims
-def only_the_bias(silenced: pd.DataFrame) -> Iterator[Claim]:
+def only_the_bias(silenced: Frame) -> Claims:
     """Of all silent networks the worst; as their control, the one of those alive that comes nearest."""
     by, rows = ["backend", "step"], silenced.assign(off=abs(silenced.loss - silenced.predicted))
     silent, alive = (rows[rows.silent == dead].sort_values("off") for dead in (True, False))
@@ -92,7 +87,7 @@ def only_the_bias(silenced: pd.DataFrame) -> Iterator[Claim]:
     moved = silent.groupby(["start", *by]).moved.max().reset_index()
     reached = alive.groupby(by).tail(1).set_index(by)
 
-    def other(of: pd.DataFrame) -> pd.DataFrame:
+    def other(of: Frame) -> Frame:
         return reached.reindex(pd.MultiIndex.from_frame(of[by]))
 
     loss = compare(

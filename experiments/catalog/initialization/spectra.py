@@ -5,20 +5,15 @@ The singular values of one square layer fill a quarter circle; those of a produc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy.special import psi
 
 from experiments.catalog.initialization.shared import STUDENT, UNIT, band, drawn, measured, moments, plain
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import key, panels, series
-from scratch import initializers
-from scratch.activations import Identity, Tanh
-from scratch.contract import Batch, Snapshot
-from scratch.layers import Array, Dense
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, Dense, Identity, Snapshot, Tanh, initializers
 
 ORTHOGONAL_DEPTH = 50
 QUARTER_CIRCLE = 8 / (3 * np.pi)  # mean of the density √(4 − s²)/π on [0, 2]
@@ -38,7 +33,7 @@ NAMES = {"xavier_uniform": "Glorot, uniform", "xavier": "Glorot, Gaussian", "sta
     ],
     cost=Cost(0.61, 330, {"n": 3}),
 )
-def singular_values(lab: Lab, n: int, scheme: str, draws: int) -> pd.DataFrame:
+def singular_values(lab: Lab, n: int, scheme: str, draws: int) -> Frame:
     """The mean singular value of a tanh layer's Jacobian at 0, over ``draws`` layers of n units.
 
     n columns of 0, and the gradient of one unit each: what comes back is ∂a/∂x, transposed.
@@ -64,7 +59,7 @@ def mean_singular_value(n: int, scheme: str) -> float:
 
 
 @table
-def singular(singular_values: pd.DataFrame) -> pd.DataFrame:
+def singular(singular_values: Frame) -> Frame:
     pairs = [(row.n, row.scheme) for row in singular_values.itertuples()]
     return singular_values.assign(
         predicted=[mean_singular_value(n, scheme) for n, scheme in pairs],
@@ -74,7 +69,7 @@ def singular(singular_values: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def glorot(singular: pd.DataFrame) -> Iterator[Claim]:
+def glorot(singular: Frame) -> Claims:
     columns = {
         "dof": singular["count"] - 1,
         "allowance": singular.limit * np.log(singular.n) / singular.n**2,
@@ -101,7 +96,7 @@ def glorot(singular: pd.DataFrame) -> Iterator[Claim]:
     ],
     cost=Cost(0.33, 190),
 )
-def multiplied(lab: Lab, width: int, init: str, draws: int) -> pd.DataFrame:
+def multiplied(lab: Lab, width: int, init: str, draws: int) -> Frame:
     """Means of the ln of singular values of W_L … W_1 at every depth (index 1 …), and of the first over the last (index 0).
 
     They are the outputs of a linear network for the columns of the identity.
@@ -158,7 +153,7 @@ def deepest(n: int) -> int:
 
 
 @table
-def products(multiplied: pd.DataFrame) -> pd.DataFrame:
+def products(multiplied: Frame) -> Frame:
     """The asymptotes of the singular values (index 1 …), the bounds' middle for ln(s₁/s_n) (index 0)."""
     predicted, allowance = np.zeros(len(multiplied)), np.zeros(len(multiplied))
     found = multiplied[["init", "width", "depth", "index"]].itertuples(index=False, name=None)
@@ -171,7 +166,7 @@ def products(multiplied: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def of_products(products: pd.DataFrame) -> Iterator[Claim]:
+def of_products(products: Frame) -> Claims:
     whole, said = products[products["index"] == 0], "width {width}, depth {depth}"
     flat, steep = whole[whole.init == "orthogonal"], whole[whole.init != "orthogonal"]
     at = ["backend", "width", "depth"]
@@ -197,7 +192,7 @@ def of_products(products: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Singular values")
-def spectra(products: pd.DataFrame, singular: pd.DataFrame) -> Figure:
+def spectra(products: Frame, singular: Frame) -> Figure:
     """Left: the mean singular value of one square layer; lines are the quarter-circle law's 8/3π and 8/(3π√3) with the next term
     in 1/n. Middle: each singular value of a product of Gaussian matrices runs away at a rate of its own (lines: what it tends to
     as the depth grows, from Lyapunov exponents), while those of orthogonal ones stay 1. Right: so the condition number

@@ -5,26 +5,21 @@ Equal units get equal gradients. Moved apart by a part in 10^k, they take as man
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.initialization.shared import UNIT, first_digits, measured, passing
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, MARKERS, key, panels, series
-from scratch import initializers
-from scratch.activations import Tanh
-from scratch.categorical import CrossEntropy
-from scratch.contract import Job, Snapshot
-from scratch.layers import Array, Dense
-from scratch.network import Network, Parameters
-from scratch.optimizers import SGD
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import SGD, CrossEntropy, Dense, Job, Network, Snapshot, Tanh, initializers
+from scratch.network import Parameters
 from scratch.randomness import generator
 
 CONSTANT = 0.1  # every weight of the symmetric start
@@ -59,7 +54,7 @@ def nearly_equal(units: int, powers: Sequence[int], steps: int, data: str) -> Jo
     lambda options: [{"units": n, "powers": () if k else options.powers} for k, n in enumerate(options.units)],
     cost=Cost(2.2, 150),
 )
-def units_apart(lab: Lab, units: int, powers: Sequence[int], breaking_steps: int, data: str) -> pd.DataFrame:
+def units_apart(lab: Lab, units: int, powers: Sequence[int], breaking_steps: int, data: str) -> Frame:
     """How far the hidden units of each start are apart, the second singular value of their weights, the loss."""
     job = nearly_equal(units, powers, breaking_steps, data)
     random = tuple({name: array[-1:] for name, array in named.items()} for named in job.parameters)
@@ -121,7 +116,7 @@ def predicted_growth(units: int, steps: int, data: str) -> tuple[Array, Array]:
 
 
 @table
-def symmetry(units_apart: pd.DataFrame, breaking_steps: int, data: str) -> pd.DataFrame:
+def symmetry(units_apart: Frame, breaking_steps: int, data: str) -> Frame:
     """With the linearised growth of 10^−k, or of rounding: each step rounds anew, and each rounding grows as a start does."""
     found = []
     for units, group in units_apart.groupby("units", sort=False):
@@ -133,7 +128,7 @@ def symmetry(units_apart: pd.DataFrame, breaking_steps: int, data: str) -> pd.Da
 
 
 @table
-def breaking(units_apart: pd.DataFrame, breaking_steps: int, data: str) -> pd.DataFrame:
+def breaking(units_apart: Frame, breaking_steps: int, data: str) -> Frame:
     """When the difference between units passes LEVEL, of each 10^−k; none for those that are too far apart or never get there."""
     rows, moved = [], units_apart[units_apart.start == "moved"]
     looks, unit = sorted(moved.step.unique()), np.sqrt(load(data).features) * UNIT
@@ -147,11 +142,11 @@ def breaking(units_apart: pd.DataFrame, breaking_steps: int, data: str) -> pd.Da
                 rate = np.log(sizes[looks[k]] / sizes[looks[k - 1]]) / (looks[k] - looks[k - 1])
                 allowance, rounding = epsilon * shares[looks[k]] / rate, np.sqrt(predicted) * unit / epsilon / rate
                 rows.append((backend, int(power), reached, predicted, allowance, rounding))
-    return pd.DataFrame(rows, columns=["backend", "power", "measured", "predicted", "allowance", "rounding"])
+    return Frame(rows, columns=["backend", "power", "measured", "predicted", "allowance", "rounding"])
 
 
 @claims
-def of_symmetry(symmetry: pd.DataFrame) -> Iterator[Claim]:
+def of_symmetry(symmetry: Frame) -> Claims:
     equal = symmetry[(symmetry.start == "constant") & (symmetry.predicted < ROUNDING_GROWN)]
     at = ["units", "backend", "step"]
     random = symmetry[symmetry.start == "random"].set_index(at).reindex(pd.MultiIndex.from_frame(equal[at]))
@@ -179,7 +174,7 @@ def of_symmetry(symmetry: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def of_breaking(breaking: pd.DataFrame) -> Iterator[Claim]:
+def of_breaking(breaking: Frame) -> Claims:
     earliest = breaking.groupby("backend").predicted.transform("min")
     error = breaking.rounding.clip(lower=1e-9)
     yield Claim(
@@ -194,7 +189,7 @@ def of_breaking(breaking: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Breaking symmetry")
-def breaking_symmetry(symmetry: pd.DataFrame) -> Figure:
+def breaking_symmetry(symmetry: Frame) -> Figure:
     """A tanh network whose weights all start at 0.1, or are moved from it by a part in 10^k. Left: how different its hidden units
     are; lines are the linearised equations (they end where differences are no longer small). Units that were not moved stay
     equal to the last digit, unless the machine's matrix product rounds some of them otherwise than others (7 units): then rounding

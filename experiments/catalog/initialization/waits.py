@@ -5,20 +5,16 @@ Its gradient is of order s^(D−1): until the outputs grow, nothing seems to hap
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from experiments.catalog.initialization.shared import STUDENT, first_digits, he_times, measured, passing, relu_layers
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, over_seeds, table
-from scratch.categorical import CrossEntropy
-from scratch.contract import Job, Snapshot
-from scratch.layers import Array
-from scratch.network import Network
-from scratch.optimizers import SGD
+from experiments.lab.types import Array, Claims, Frame
+from scratch import SGD, CrossEntropy, Job, Network, Snapshot
 
 WAIT = 4  # about what steps × s^(D−2) a network of D layers at scale s waits for: the smallest scale must fit in
 GROWTH = 4.0  # a network has waited until its outputs are so many times what they were
@@ -34,7 +30,7 @@ def small_scales(options: Any) -> list[Mapping[str, Any]]:
 
 
 @cells(small_scales, cost=Cost(3.1, 400))
-def waits(lab: Lab, depth: int, scales: Sequence[float], seeds: int, wait_steps: int, data: str) -> pd.DataFrame:
+def waits(lab: Lab, depth: int, scales: Sequence[float], seeds: int, wait_steps: int, data: str) -> Frame:
     """The steps until the outputs are four times as large, and how large they are then."""
     batch, classes = first_digits(data, 60)
     layers = relu_layers(WIDTH, depth, classes)
@@ -52,14 +48,14 @@ def waits(lab: Lab, depth: int, scales: Sequence[float], seeds: int, wait_steps:
 
 
 @table
-def delays(waits: pd.DataFrame) -> pd.DataFrame:
+def delays(waits: Frame) -> Frame:
     """ln of the steps, mean over seeds."""
     found = over_seeds(waits.assign(value=np.log(waits.steps)), ["depth", "scale", "backend"])
     return found.drop(columns=["seeds", "dof"])
 
 
 @table
-def slopes(waits: pd.DataFrame) -> pd.DataFrame:
+def slopes(waits: Frame) -> Frame:
     """d ln T/d ln s from one scale to the next, paired by seed, and what is open: outputs that are not small, steps, looks.
 
     Outputs of size z change the gradient's size by about z; a step more or less is 1/T; log-linear interpolation over h
@@ -76,11 +72,11 @@ def slopes(waits: pd.DataFrame) -> pd.DataFrame:
             left = largest[high] + 1 / least + (EVERY / least) ** 2 / 8
             rows.append((depth, backend, low, high, mean, error, len(values) - 1, 2.0 - depth, left / apart))
     columns = ["depth", "backend", "low", "high", "measured", "standard_error", "dof", "predicted", "allowance"]
-    return pd.DataFrame(rows, columns=columns)
+    return Frame(rows, columns=columns)
 
 
 @claims
-def of_waits(slopes: pd.DataFrame) -> Iterator[Claim]:
+def of_waits(slopes: Frame) -> Claims:
     said = "{depth} layers, s = {low:.3g} and {high:.3g}"
     yield Claim(
         "the wait of small weights",

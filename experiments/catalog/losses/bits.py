@@ -5,27 +5,25 @@ Integer labels instead of one-hot targets, and the same number added to all logi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.nn import functional
 
 import scratch as s
 from experiments.catalog.losses.shared import NOTES, PRECISIONS, alone
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare
+from experiments.lab.types import Array, Claims, Frame
+from scratch import Snapshot
 from scratch.categorical import indicator
-from scratch.contract import Snapshot
-from scratch.layers import Array
 from scratch.randomness import generator
 
 BITS = "Not one bit may differ."
 
 
 @cells(cost=Cost(0.09, 8))
-def one_hot(lab: Lab, trials: int) -> pd.DataFrame:
+def one_hot(lab: Lab, trials: int) -> Frame:
     """Integer labels and the indicator matrix: the share of examples whose loss or gradient differs in any bit."""
     random, rows = generator(0, "one-hot"), []
     z, labels = 3 * random.standard_normal((10 * trials, 5, 1)), random.integers(0, 5, (10 * trials, 1))
@@ -43,7 +41,7 @@ def one_hot(lab: Lab, trials: int) -> pd.DataFrame:
             share(one.loss != two.loss, one.loss != other.loss, backend=name, quantity="loss of an example"),
             share(ours != same, ours != wrong, backend=name, quantity="its gradient"),
         ]
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def share(unlike: Array, control: Array, **columns: Any) -> dict[str, Any]:
@@ -53,7 +51,7 @@ def share(unlike: Array, control: Array, **columns: Any) -> dict[str, Any]:
 
 
 @cells(lambda options: [{"precision": precision} for precision in PRECISIONS], cost=Cost(0.09, 9))
-def shift(lab: Lab, precision: str, trials: int) -> pd.DataFrame:
+def shift(lab: Lab, precision: str, trials: int) -> Frame:
     """Logits with a number added to all classes, chosen so that the sums are exact: the share of examples that change in any bit."""
     random, rows = generator(0, "shift"), []
     z = np.round(random.uniform(-8, 8, (10 * trials, 5, 1)) * 256).astype(precision) / np.asarray(256, precision)
@@ -64,7 +62,7 @@ def shift(lab: Lab, precision: str, trials: int) -> pd.DataFrame:
         for name, shot in alone(lab, s.CrossEntropy(), at, labels, f"{precision}, {moved:+.0f}").items():
             unlike = differs(shot, still[name])
             rows.append(share(unlike, naive_moves(name, z, at), backend=name, precision=precision, moved=moved))
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def differs(one: Snapshot, other: Snapshot) -> Array:
@@ -81,7 +79,7 @@ def naive_moves(backend: str, *logits: Array) -> Array:
 
 
 @claims
-def of_one_hot(one_hot: pd.DataFrame) -> Iterator[Claim]:
+def of_one_hot(one_hot: Frame) -> Claims:
     yield Claim(
         name="one-hot",
         statement="Integer labels and the indicator matrix are the same target: the same loss and gradient of every example, bit for bit.",
@@ -93,7 +91,7 @@ def of_one_hot(one_hot: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def of_shifts(shift: pd.DataFrame) -> Iterator[Claim]:
+def of_shifts(shift: Frame) -> Claims:
     yield Claim(
         name="shift",
         statement="The same number added to all logits changes neither loss nor gradient, even ±1024, where e^z overflows or is 0.",

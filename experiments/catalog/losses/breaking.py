@@ -6,19 +6,18 @@ everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 import scratch as s
 from experiments.catalog.losses.shared import CASES, PRECISIONS, UNIT, alone, binary_exact, both_forms, logits, off
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
 from experiments.lab.figures import COLOURS, RING, key, panels
+from experiments.lab.types import Claims, Figure, Frame
 
 GRID = np.geomspace(0.1, 1e4, 121)  # sizes of logits
 BREAKS: dict[str, Callable[[Any, Any], Any]] = {
@@ -34,7 +33,7 @@ FLOOR = 1e-19  # errors of 0 are drawn here
 
 
 @cells(lambda options: [{"precision": precision} for precision in PRECISIONS], cost=Cost(0.3, 5))
-def accuracy(lab: Lab, precision: str) -> pd.DataFrame:
+def accuracy(lab: Lab, precision: str) -> Frame:
     """Value and error of both forms on the grid; an error is NaN where the value is no number."""
     z, found = np.linspace(-1e4, 1e4, 61)[None].astype(precision), []  # one batch: alone, tiny losses do not agree
     alone(lab, s.BinaryCrossEntropy(), z, (z > 5).astype(precision), f"logits from −10⁴ to 10⁴, {precision}")
@@ -43,7 +42,7 @@ def accuracy(lab: Lab, precision: str) -> pd.DataFrame:
         exact = [binary_exact(one, y) for one in at.tolist()]
         for name, form, values in both_forms(at, y, lab.device):
             columns = {"z": at.astype(float), "value": values.astype(float), "exact": [float(one) for one in exact]}
-            frame = pd.DataFrame(columns).assign(error=off(values, exact), kind=[kind(one) for one in values])
+            frame = Frame(columns).assign(error=off(values, exact), kind=[kind(one) for one in values])
             found.append(frame.assign(dtype=precision, backend=name, form=form, y=y, side=side))
     return stacked(found)
 
@@ -53,7 +52,7 @@ def kind(value: float) -> str:
 
 
 @cells(lambda options: [{"precision": precision} for precision in PRECISIONS], cost=Cost(0.1, 5))
-def thresholds(lab: Lab, precision: str) -> pd.DataFrame:
+def thresholds(lab: Lab, precision: str) -> Frame:
     """The smallest number z of the type at which each step of the formula breaks."""
     rows = []
     for name, xp in (("scratch", np), ("torchref", torch)):
@@ -61,7 +60,7 @@ def thresholds(lab: Lab, precision: str) -> pd.DataFrame:
             found = first(partial(holds, broken, xp, lab.device), precision)
             rows.append({"dtype": precision, "backend": name, "step": step, "measured": float(found),
                          "spacing": float(np.spacing(found))})  # fmt: skip
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def holds(broken: Callable[[Any, Any], Any], xp: Any, device: str, z: Any) -> bool:
@@ -108,7 +107,7 @@ def outcome(y: int, side: str, size: float, dtype: str) -> str:
 
 
 @claims
-def of_thresholds(thresholds: pd.DataFrame) -> Iterator[Claim]:
+def of_thresholds(thresholds: Frame) -> Claims:
     other = thresholds.dtype.map({"float64": "float32", "float32": "float64"})
     law, control = (list(map(breaks, thresholds.step, dtype)) for dtype in (thresholds.dtype, other))
     known = {"predicted": law, "control_predicted": control, "standard_error": thresholds.spacing}
@@ -125,7 +124,7 @@ def of_thresholds(thresholds: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def of_outcomes(accuracy: pd.DataFrame) -> Iterator[Claim]:
+def of_outcomes(accuracy: Frame) -> Claims:
     """The share of the grid on which each form gives what the naive one should; and the worst logit of each kind."""
     key, said = ["backend", "dtype", "y", "side"], "{dtype}, y = {y}, {side}"
     expected = list(map(outcome, accuracy.y, accuracy.side, accuracy.z.abs(), accuracy.dtype))
@@ -159,7 +158,7 @@ def of_outcomes(accuracy: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("The formula as written, and from logits")
-def as_written(accuracy: pd.DataFrame) -> Figure:
+def as_written(accuracy: Frame) -> Figure:
     """Relative error of the loss of one example in float64, over the size of its logit, for both answers, right and wrong. Grey
     line: u·e^|z|/√3 and its like, what the rounding of 1 + e^−z or of 1 − σ does. Above the break the naive formula gives 0 (an
     error of 1), ∞ or NaN (crosses at the top); the dotted lines are the predicted breaks. From logits the error stays at u,
@@ -182,7 +181,7 @@ def as_written(accuracy: pd.DataFrame) -> Figure:
     return figure
 
 
-def errors(ax: Any, rows: pd.DataFrame, label: str, index: int) -> None:
+def errors(ax: Any, rows: Frame, label: str, index: int) -> None:
     """scratch's points and torchref's rings; ∞ and NaN as crosses."""
     for backend, style in (("scratch", {"marker": "o", "linestyle": "none", "markersize": 3.5}), ("torchref", RING)):
         one = rows[rows.backend == backend].iloc[:: 1 if backend == "scratch" else 4]

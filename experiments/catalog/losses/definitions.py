@@ -6,11 +6,9 @@ quotients, and against each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal, localcontext
 
 import numpy as np
-import pandas as pd
 
 import scratch as s
 from experiments.catalog.losses.shared import (
@@ -27,8 +25,8 @@ from experiments.catalog.losses.shared import (
     spread,
 )
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked
+from experiments.lab.types import Array, Claims, Frame
 from scratch.categorical import indicator
-from scratch.layers import Array
 from scratch.losses import Loss
 from scratch.randomness import generator
 
@@ -57,7 +55,7 @@ def drawn(trials: int) -> dict[str, tuple[Array, Array, Array]]:
 
 
 @cells(lambda options: [{"targets": targets} for targets in TARGETS], cost=Cost(0.3, 16))
-def definitions(lab: Lab, targets: str, trials: int) -> pd.DataFrame:
+def definitions(lab: Lab, targets: str, trials: int) -> Frame:
     """Value and gradient against the notes' formulas. Rounding: an example's loss is off by some u times the numbers that it
     subtracts; p is off by u times the exponent, and numbers near 1 by u.
     """
@@ -94,7 +92,7 @@ def by_formula(z: Array, y: Array) -> tuple[Array, Array]:
     return np.array(exact), Literal()(z, y)[0]
 
 
-def quotients(lab: Lab, targets: str, z: Array, y: Array, matrix: Array) -> pd.DataFrame:
+def quotients(lab: Lab, targets: str, z: Array, y: Array, matrix: Array) -> Frame:
     """(J(z + h) − J(z − h))/2h of every number of one batch, from each backend's own values of J.
 
     What is left out is h²/6 of the third derivative, which is p(1−p)(1−2p)/n and at most 1/(6√3)/n.
@@ -110,7 +108,7 @@ def quotients(lab: Lab, targets: str, z: Array, y: Array, matrix: Array) -> pd.D
 
 
 @cells(cost=Cost(0.1, 10))
-def two_classes(lab: Lab, trials: int) -> pd.DataFrame:
+def two_classes(lab: Lab, trials: int) -> Frame:
     """σ(z) is softmax (z, 0), so both losses are one. The control takes (z, −z), which is σ(2z)."""
     z, y, _ = drawn(trials)["soft answers"]
     both = np.concatenate([y, 1 - y], axis=-2)
@@ -127,7 +125,7 @@ def two_classes(lab: Lab, trials: int) -> pd.DataFrame:
 
 
 @claims
-def of_values(definitions: pd.DataFrame) -> Iterator[Claim]:
+def of_values(definitions: Frame) -> Claims:
     rows = definitions[definitions.quantity == "J"]
     yield Claim(
         name="binary cross-entropy",
@@ -148,7 +146,7 @@ def of_values(definitions: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def of_gradients(definitions: pd.DataFrame) -> Iterator[Claim]:
+def of_gradients(definitions: Frame) -> Claims:
     rows = definitions[definitions.quantity != "J"]
     for name, p, loss, source in (
         ("sigmoid", "σ(z)", "binary cross-entropy", "chain rule: (a−y)/(a(1−a)) · a(1−a)"),
@@ -166,7 +164,7 @@ def of_gradients(definitions: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def of_two_classes(two_classes: pd.DataFrame) -> Iterator[Claim]:
+def of_two_classes(two_classes: Frame) -> Claims:
     yield Claim(
         name="two classes",
         statement="Binary cross-entropy is cross-entropy of two classes with logits (z, 0), for σ(z) is softmax(z, 0).",

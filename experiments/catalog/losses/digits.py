@@ -6,20 +6,18 @@ As many as e^|z| has, written as it stands: a single rounding is to blame. From 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
 
 from experiments.catalog.losses.shared import CASES, PRECISIONS, binary_exact, both_forms, logits, off
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare
+from experiments.lab.types import Claims, Frame
 from scratch.randomness import generator
 
 LOST = {"float64": (20.0, 30.0), "float32": (10.0, 12.5)}  # logits at which many digits are lost, but not all
 
 
 @cells(lambda options: [{"precision": precision} for precision in PRECISIONS], cost=Cost(0.5, 7))
-def digits(lab: Lab, precision: str, draws: int) -> pd.DataFrame:
+def digits(lab: Lab, precision: str, draws: int) -> Frame:
     """Mean square of the error of J in units of u, where digits are lost: of both forms.
 
     Where the answer is wrong, 1 − σ = e^−z, so an error δ of it is one of δ·e^z in J; that is taken out.
@@ -34,7 +32,7 @@ def digits(lab: Lab, precision: str, draws: int) -> pd.DataFrame:
             squares = (off(values, exact) / unit * carried) ** 2
             rows.append({"dtype": precision, "backend": name, "form": form, "y": y, "side": side, "count": draws,
                          "measured": squares.mean(), "standard_error": squares.std(ddof=1) / np.sqrt(draws)})  # fmt: skip
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def lost(y: int, side: str) -> float:
@@ -56,7 +54,7 @@ def lost_by_pytorch(dtype: str) -> float:
 
 
 @claims
-def of_digits(digits: pd.DataFrame) -> Iterator[Claim]:
+def of_digits(digits: Frame) -> Claims:
     naive = digits[digits.form == "naive"]
     law = np.array(list(map(lost, naive.y, naive.side)))
     yield Claim(
@@ -71,7 +69,7 @@ def of_digits(digits: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def of_right_noes(digits: pd.DataFrame) -> Iterator[Claim]:
+def of_right_noes(digits: Frame) -> Claims:
     """Right answers y = 0: scratch's error is some u of J itself, which is e^−20 at most, or e^−10 in float32."""
     right = digits[(digits.y == 0) & (digits.side == "right")]
     own, naive = (right[right.form == form].reset_index(drop=True) for form in ("stable", "naive"))

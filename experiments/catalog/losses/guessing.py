@@ -6,17 +6,14 @@ network pays less than theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
 
 import scratch as s
 from experiments.catalog.losses.shared import EXAMPLES, ROUNDING, UNIT, alone, farthest, probabilities, spread
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked
-from scratch.contract import Batch, Job
-from scratch.layers import Array
+from experiments.lab.types import Array, Claims, Frame
+from scratch import Batch, Job
 from scratch.randomness import generator
 
 
@@ -26,7 +23,7 @@ def class_shares(data: str) -> Array:
 
 
 @cells(cost=Cost(0.12, 17))
-def guessing(lab: Lab) -> pd.DataFrame:
+def guessing(lab: Lab) -> Frame:
     """The loss of real networks whose parameters are all zero, and of those whose biases are the logarithms of the class shares."""
     rows = []
     for data in ("digits", "wine", "iris", "breast_cancer"):
@@ -41,11 +38,11 @@ def guessing(lab: Lab) -> pd.DataFrame:
             rows += [{"data": data, "classes": held.classes, "kind": kind, "backend": name, "examples": examples,
                       "measured": float(shot.loss)}
                      for name, shot in lab.look(job, f"{data}, {kind}").items()]  # fmt: skip
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 @cells(cost=Cost(0.06, 5))
-def entropy(lab: Lab, trials: int) -> pd.DataFrame:
+def entropy(lab: Lab, trials: int) -> Frame:
     """Soft targets y: J is the entropy of y where softmax(z) = y, and elsewhere more by the divergence KL(y‖p)."""
     random = generator(0, "entropy")
     y = np.moveaxis(random.dirichlet(np.ones(5), (trials, EXAMPLES)), -1, -2)
@@ -66,7 +63,7 @@ def entropy(lab: Lab, trials: int) -> pd.DataFrame:
 
 
 @claims
-def of_guessing(guessing: pd.DataFrame) -> Iterator[Claim]:
+def of_guessing(guessing: Frame) -> Claims:
     """Rounding: a sum of n numbers, √n·u of it."""
     shares = [class_shares(data) for data in guessing.data]
     entropy, even = np.array([-(p * np.log(p)).sum() for p in shares]), np.log(guessing.classes)
@@ -86,7 +83,7 @@ def of_guessing(guessing: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def of_entropy(entropy: pd.DataFrame) -> Iterator[Claim]:
+def of_entropy(entropy: Frame) -> Claims:
     yield Claim(
         name="least loss",
         statement="Of soft answers y the least cross-entropy is their entropy, at p = y, where the gradient is 0; elsewhere it is more by "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratch.layers import Array
+from experiments.lab.types import Array
 
 
 def slope(loss: str, z: Array) -> Array:

@@ -6,12 +6,9 @@ hardly an example does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 import scratch as s
 from experiments.catalog.losses import laws
@@ -19,14 +16,14 @@ from experiments.catalog.losses.shared import BINARY, OTHER, decades
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.lab.figures import facets
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, Job, Snapshot
 from scratch.network import Parameters
 from scratch.randomness import generator
 
 
 @cells(lambda options: [{"scale": scale} for scale in options.scales], cost=Cost(0.1, 40))
-def start_signals(lab: Lab, scale: float, starts: int) -> pd.DataFrame:
+def start_signals(lab: Lab, scale: float, starts: int) -> Frame:
     """Logistic regression on breast_cancer, W ~ N(0, scale²/n): the mean square over the examples of n·∂J/∂z, for every start."""
     held, found = load("breast_cancer"), []
     batch = Batch(held.train.x, held.train.y[None].astype(float))
@@ -59,14 +56,14 @@ def random_signal(loss: str, scale: float) -> float:
 
 
 @table
-def random_starts(start_signals: pd.DataFrame) -> pd.DataFrame:
+def random_starts(start_signals: Frame) -> Frame:
     """Mean over the starts, its error, and the expectation."""
     means = over_seeds(start_signals, ["loss", "backend", "scale"]).drop(columns="seeds")
     return means.assign(predicted=list(map(random_signal, means.loss, means.scale)))
 
 
 @claims
-def of_starts(random_starts: pd.DataFrame) -> Iterator[Claim]:
+def of_starts(random_starts: Frame) -> Claims:
     crossed = list(map(random_signal, random_starts.loss.map(OTHER), random_starts.scale))
     yield Claim(
         name="signal of random starts",
@@ -80,7 +77,7 @@ def of_starts(random_starts: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Random starts")
-def starts(random_starts: pd.DataFrame) -> Figure:
+def starts(random_starts: Frame) -> Figure:
     """Logistic regression on breast_cancer with normal random weights: the mean square of the examples' learning signals, over the
     scale of the weights. With large weights every example is surely right or surely wrong; by cross-entropy the wrong half
     teaches with full strength, by squared error only the few near z = 0 teach at all. The lines are the exact expectation.

@@ -15,8 +15,8 @@ from torch.nn.functional import logsigmoid
 
 import scratch as s
 from experiments.lab import Lab, Shots
-from scratch.contract import Batch, Job
-from scratch.layers import Array, Layer
+from experiments.lab.types import Array, Frame
+from scratch import Batch, Job, Layer
 from scratch.losses import Elementwise, Loss
 from torchref.losses import twin
 
@@ -39,7 +39,7 @@ def alone(lab: Lab, loss: Loss, z: Array, y: Array, condition: str) -> Shots:
     return lab.look(Job((s.Identity(),), loss, ({},), Batch(z, y)), condition)
 
 
-def farthest(found: Mapping[str, Sequence[Array]], error: Array, **columns: Any) -> pd.DataFrame:
+def farthest(found: Mapping[str, Sequence[Array]], error: Array, **columns: Any) -> Frame:
     """A row for each implementation: how far the entry lies off that is farthest from its prediction, in units of its error.
 
     ``found``: what it measured, what is predicted, and another prediction, the control.
@@ -50,7 +50,7 @@ def farthest(found: Mapping[str, Sequence[Array]], error: Array, **columns: Any)
         with np.errstate(divide="ignore", invalid="ignore"):
             k = int(np.where(apart == 0, 0, np.abs(apart) / unit).argmax())
         rows.append({"measured": apart[k], "standard_error": unit[k], "control_measured": other[k], "backend": backend})
-    return pd.DataFrame(rows).assign(predicted=0.0, **columns)
+    return Frame(rows).assign(predicted=0.0, **columns)
 
 
 def spread(z: Array) -> Array:

@@ -6,26 +6,24 @@ its first term alone?
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 import scratch as s
 from experiments.catalog.losses.shared import BINARY, NOTES, Literal
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, looks, over_seeds, table
 from experiments.lab.figures import COLOURS, key, panels, series
-from scratch import metrics
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, Job, Layer, Network, Snapshot, metrics
 from scratch.categorical import indicator
-from scratch.contract import Batch, Job, Snapshot
 from scratch.initializers import lecun
-from scratch.layers import Array, Layer
 from scratch.losses import Loss
-from scratch.network import Network, Parameters
+from scratch.network import Parameters
 from scratch.randomness import batches, stack
 
 BATCH, HIDDEN = 60, 16
@@ -52,7 +50,7 @@ def networks(options: Any) -> list[dict[str, Any]]:
 
 
 @cells(networks, cost=Cost(1.8, 90))
-def training(lab: Lab, on: str, loss: str, seeds: int, steps: int, saturation: float) -> pd.DataFrame:
+def training(lab: Lab, on: str, loss: str, seeds: int, steps: int, saturation: float) -> Frame:
     """Accuracy on the training and the test set along the way; loss functions have the same starts and the same batches.
 
     The stack is (seed, start), so the first two networks, which are followed, are the first seed's two starts.
@@ -95,13 +93,13 @@ def right(loss: str, output: Array, labels: Array) -> Array:
 
 
 @table
-def curves(training: pd.DataFrame) -> pd.DataFrame:
+def curves(training: Frame) -> Frame:
     by = ["on", "part", "loss", "start", "backend", "step"]
     return over_seeds(training, by).drop(columns=["seeds", "dof"])
 
 
 @claims
-def of_speed(training: pd.DataFrame) -> Iterator[Claim]:
+def of_speed(training: Frame) -> Claims:
     """Accuracy on the training set, averaged over all looks at a run: pairs of the same start and the same batches."""
     own = training[training.part == "training"]
     area = own.groupby(["on", "backend", "start", "seed", "loss"]).value.mean().unstack("loss")
@@ -129,7 +127,7 @@ def of_speed(training: pd.DataFrame) -> Iterator[Claim]:
     )
 
 
-def paired(values: pd.Series) -> pd.DataFrame:
+def paired(values: pd.Series) -> Frame:
     """Mean and standard error over seeds, against 0; the control is the opposite difference."""
     means = over_seeds(values.rename("value").reset_index(), ["on", "backend"])
     return compare(means, "{on}", predicted=0.0, control_measured=-means.measured)
@@ -141,7 +139,7 @@ def share_of_yes() -> float:
 
 
 @claims
-def literally(training: pd.DataFrame) -> Iterator[Claim]:
+def literally(training: Frame) -> Claims:
     """Accuracy after the last step, against the share of yes, which whoever always says yes gets right."""
     own = training[(training.part == "training") & (training.on == "breast_cancer") & (training.start == "plain")]
     means = over_seeds(own[own.step == own.step.max()], ["backend", "loss"])
@@ -162,7 +160,7 @@ def literally(training: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Real networks")
-def real_networks(curves: pd.DataFrame) -> Figure:
+def real_networks(curves: Frame) -> Figure:
     """Accuracy on the training set of networks with one hidden layer of tanh units, mean over seeds ± one standard error; the rates
     are such that both losses begin equally fast where no class is preferred. Saturated: the same starts with larger output
     weights. From plain starts squared error is no slower at these rates, on digits even faster. "Read literally" is the notes'

@@ -6,24 +6,22 @@ one needs a time in proportion to how wrong it is, the other one that grows expo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 import scratch as s
 from experiments.catalog.losses import laws
 from experiments.catalog.losses.shared import BINARY, OTHER, UNIT, decades, farthest
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import key, panels, series
-from scratch.contract import Batch, Job
+from experiments.lab.types import Claims, Figure, Frame
+from scratch import Batch, Job
 from scratch.network import Parameters
 
 
 @cells(lambda options: [{"loss": loss} for loss in BINARY], cost=Cost(0.05, 11))
-def slopes(lab: Lab, loss: str) -> pd.DataFrame:
+def slopes(lab: Lab, loss: str) -> Frame:
     """∂J/∂z of a sigmoid unit whose answer should be 1, over z."""
     z, (own, last) = np.linspace(-20, 10, 121)[:, None, None], BINARY[loss]
     job = Job((s.Identity(), *last), own, ({},) * (1 + len(last)), Batch(z, np.ones_like(z)))
@@ -31,7 +29,7 @@ def slopes(lab: Lab, loss: str) -> pd.DataFrame:
 
 
 @cells(lambda options: [{"loss": loss} for loss in BINARY], cost=Cost(1.5, 50, {"rate": -1}))
-def escape(lab: Lab, loss: str, wrong: tuple[float, ...], rate: float) -> pd.DataFrame:
+def escape(lab: Lab, loss: str, wrong: tuple[float, ...], rate: float) -> Frame:
     """Single sigmoid units that should answer 1 and start at z = −s: z after as many steps as they need to come to 0."""
     own, last = BINARY[loss]
     steps = [max(1, round(laws.needed(loss, far) / rate)) for far in wrong]
@@ -46,11 +44,11 @@ def escape(lab: Lab, loss: str, wrong: tuple[float, ...], rate: float) -> pd.Dat
         seen = {shot.step: shot.parameters[0]["b"].ravel() for shot in shots}
         rows += [{"loss": loss, "backend": backend, "wrong": far, "steps": count, "z": seen[count][k]}
                  for k, (far, count) in enumerate(zip(wrong, steps, strict=True))]  # fmt: skip
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 @table
-def signal(slopes: pd.DataFrame) -> pd.DataFrame:
+def signal(slopes: Frame) -> Frame:
     """With what is predicted, and what rounding does to it."""
     found = []
     for loss, rows in slopes.groupby("loss", sort=False):
@@ -61,7 +59,7 @@ def signal(slopes: pd.DataFrame) -> pd.DataFrame:
 
 
 @table
-def times(escape: pd.DataFrame, rate: float) -> pd.DataFrame:
+def times(escape: Frame, rate: float) -> Frame:
     """Time to z = 0, carried there by the law from where the last step ended."""
     found = []
     for loss, one in escape.groupby("loss", sort=False):
@@ -82,7 +80,7 @@ def times(escape: pd.DataFrame, rate: float) -> pd.DataFrame:
 
 
 @claims
-def of_signals(signal: pd.DataFrame) -> Iterator[Claim]:
+def of_signals(signal: Frame) -> Claims:
     found = []
     for loss, rows in signal.groupby("loss", sort=False):
         wide = rows.pivot(index="z", columns="backend")
@@ -101,7 +99,7 @@ def of_signals(signal: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def of_times(times: pd.DataFrame) -> Iterator[Claim]:
+def of_times(times: Frame) -> Claims:
     other = [laws.needed(OTHER[loss], far) for loss, far in zip(times.loss, times.wrong, strict=True)]
     yield Claim(
         name="time to unlearn",
@@ -114,7 +112,7 @@ def of_times(times: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Surely wrong: what is taught, and how long it takes")
-def wrong(signal: pd.DataFrame, times: pd.DataFrame) -> Figure:
+def wrong(signal: Frame, times: Frame) -> Figure:
     """A sigmoid unit whose answer should be 1. Left: the learning signal −∂J/∂z. Far on the wrong side (left) cross-entropy's is 1
     and squared error's fades as e^z; where the answer is right (right) both fade. Right: the time, learning rate × steps, until a
     unit that starts at z = −s has come to 0. The lines are the closed forms a − y and 2(a − y)a(1 − a), and 1 + s − e^−s

@@ -24,10 +24,12 @@ from experiments.catalog.precision.formats import (
     stochastic,
     unheld,
 )
-from scratch.categorical import CrossEntropy, indicator
-from scratch.layers import Array, Dense, Layer, Shape, Tensors
+from experiments.lab.types import Array
+from scratch import SGD, CrossEntropy, Dense, Layer
+from scratch.categorical import indicator
+from scratch.layers import Shape, Tensors
 from scratch.network import Parameters
-from scratch.optimizers import SGD, Memory
+from scratch.optimizers import Memory
 from scratch.randomness import generator
 
 # --- scratch: layers whose numbers are rounded ------------------------------------------------------------------------------

@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 import torch
 
 from experiments.catalog.precision import native
 from experiments.catalog.precision.formats import SHORT, Format, defined, rounded, spacing
 from experiments.lab import Claim, Cost, cells, claims, compare
-from scratch.layers import Array
+from experiments.lab.types import Array, Frame
 from scratch.randomness import generator
 
 
 @cells(cost=Cost(0.35, 35))
-def casts(draws: int, device: str) -> pd.DataFrame:
+def casts(draws: int, device: str) -> Frame:
     """How many float32 numbers each implementation rounds otherwise than the definition says, in any bit but a NaN's."""
     rows = []
     for to in SHORT:
@@ -29,7 +28,7 @@ def casts(draws: int, device: str) -> pd.DataFrame:
             for backend, found in (("scratch", rounded(x, to)), ("torchref", cast(x, to, device))):
                 rows.append({"format": to.name, "kind": kind, "backend": backend, "numbers": len(x),
                              "measured": unlike(found, right), "control_measured": wrong})  # fmt: skip
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def cast(x: Array, to: Format, device: str) -> Array:
@@ -71,7 +70,7 @@ def unlike(a: Array, b: Array) -> int:
 
 
 @claims
-def to_the_bit(casts: pd.DataFrame) -> Iterator[Claim]:
+def to_the_bit(casts: Frame) -> Iterator[Claim]:
     yield Claim(
         "to the bit",
         "Emulated on float32's bits, TF32, fp16 and bf16 are what the definition says, and PyTorch's own types are too: on all numbers "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from scratch.layers import Array
+from experiments.lab.types import Array
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from experiments.catalog.precision.formats import BF16, FLOAT32, Format, defined, spacing
-from scratch.layers import Array
+from experiments.lab.types import Array
 
 CHANCE = 0.01  # how often the probabilistic bound may be exceeded
 LAMBDA = float(np.sqrt(2 * np.log(2 / CHANCE)))  # 2·exp(−λ²/2) is that chance

@@ -5,11 +5,9 @@ As if each rounding were random: every format's error is predicted at every dept
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.precision.formats import FLOAT64, FORMATS
 from experiments.catalog.precision.laws import Worst
@@ -29,8 +27,8 @@ from experiments.catalog.precision.shared import (
 )
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, facets, key, panels, series
-from scratch.layers import Array
-from scratch.softmax import Softmax
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Softmax
 
 KINDS = {"activation": "going up: pre-activations", "gradient": "coming down: ∂J/∂z"}
 
@@ -40,7 +38,7 @@ KINDS = {"activation": "going up: pre-activations", "gradient": "coming down: �
     makes=("measurements",),
     cost=Cost(4.5, 160),
 )
-def errors(lab: Lab, format: str, depth: int, width: int, seeds: int, shadows: int) -> pd.DataFrame:
+def errors(lab: Lab, format: str, depth: int, width: int, seeds: int, shadows: int) -> Frame:
     """Relative mean square error (of the whole layer) against a more exact run, for every network, layer and signal.
 
     "modelled" is the same of float64 networks with random errors, the mean over ``shadows``; "bound" the worst case.
@@ -56,7 +54,7 @@ def errors(lab: Lab, format: str, depth: int, width: int, seeds: int, shadows: i
     return stacked(rows)
 
 
-def beside(found: Signals, truth: Signals, bounds: dict[str, Signals]) -> pd.DataFrame:
+def beside(found: Signals, truth: Signals, bounds: dict[str, Signals]) -> Frame:
     """The error of each network, the bounds on it, and the largest error of its numbers in units of each bound."""
     rows = []
     for signal, arrays in found.items():
@@ -68,7 +66,7 @@ def beside(found: Signals, truth: Signals, bounds: dict[str, Signals]) -> pd.Dat
                     limit, size = limits[signal][layer - 1], (exact**2).sum((-1, -2))
                     named[name] = ((limit**2).sum((-1, -2)) / size).astype(np.float64)
                     named[f"of_{name}"] = (np.abs(array - exact) / limit).max((-1, -2)).astype(np.float64)
-            rows.append(pd.DataFrame(named))
+            rows.append(Frame(named))
     return stacked(rows)
 
 
@@ -101,7 +99,7 @@ def worst_case(made: Nets, bound: Worst) -> Signals:
 
 
 @table
-def layers(measurements: pd.DataFrame) -> pd.DataFrame:
+def layers(measurements: Frame) -> Frame:
     """Mean squares over the networks: measured and modelled, their difference's standard error, and the bounds."""
     frame = measurements.sort_values("format", key=lambda names: names.map([*FORMATS].index), kind="stable")
     by = ["format", "signal", "layer", "backend"]
@@ -111,7 +109,7 @@ def layers(measurements: pd.DataFrame) -> pd.DataFrame:
 
 
 @table
-def costs(layers: pd.DataFrame) -> pd.DataFrame:
+def costs(layers: Frame) -> Frame:
     """One row for each format: relative errors (root mean square) of scratch, and what the worst case would allow."""
     rows, top = [], layers.layer.max()
     ours = layers[layers.backend == "scratch"].set_index(["format", "signal", "layer"])
@@ -122,17 +120,17 @@ def costs(layers: pd.DataFrame) -> pd.DataFrame:
         sizes = {"u": FORMATS[name].unit} | {said: np.sqrt(square) for said, square in squares.items()}
         said = {key: f"{value:.1e}" for key, value in sizes.items()}
         rows.append({"format": name} | said | {"range up to": f"2^{FORMATS[name].highest + 1}"})
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 @claims
-def layer_by_layer(layers: pd.DataFrame) -> Iterator[Claim]:
+def layer_by_layer(layers: Frame) -> Claims:
     top = layers.layer.max()
     middle = (1 + top) // 2
     errors, units = layers.standard_error / layers.modelled, layers.measured / layers.modelled
     rows = layers.assign(measured=units, standard_error=errors, dof=layers.seeds - 1)
 
-    def chosen(signals: Sequence[str], *at: int) -> pd.DataFrame:
+    def chosen(signals: Sequence[str], *at: int) -> Frame:
         some = rows[rows.signal.isin(signals) & rows.layer.isin(at)]
         return compare(some, "{format}, {signal}, layer {layer}", predicted=1.0, control_predicted=4.0)
 
@@ -163,7 +161,7 @@ def layer_by_layer(layers: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def worst_cases(layers: pd.DataFrame, measurements: pd.DataFrame) -> Iterator[Claim]:
+def worst_cases(layers: Frame, measurements: Frame) -> Claims:
     by = ["format", "signal", "backend"]
     limits = layers[layers.signal.isin(KINDS)].groupby(by, sort=False)[["of_bound", "of_probable"]].max().reset_index()
     beyond = measurements.assign(beyond=np.sqrt(measurements.measured / measurements.modelled))
@@ -186,7 +184,7 @@ def worst_cases(layers: pd.DataFrame, measurements: pd.DataFrame) -> Iterator[Cl
 
 
 @figure("Error against layer")
-def error_by_layer(layers: pd.DataFrame) -> Figure:
+def error_by_layer(layers: Frame) -> Figure:
     """Relative error of a whole layer (root mean square) in units u of each format, tanh networks on digits. Lines: networks in float64
     with an independent random error wherever the format rounds; nothing is fitted. Left: from the first layer (left) to the output.
     Right: gradients, which come down from the right. float64 and float32 also round at every step of a sum; TF32, fp16 and bf16
@@ -209,7 +207,7 @@ def error_by_layer(layers: pd.DataFrame) -> Figure:
 
 
 @figure("What the worst case would allow")
-def bounds(layers: pd.DataFrame) -> Figure:
+def bounds(layers: Frame) -> Figure:
     """Relative error of pre-activations and of gradients against the layer, and what Higham's bounds allow, carried from layer to layer
     with absolute values. They hold everywhere and say nothing after a few layers: most errors cancel. The probabilistic bound
     takes √n for n within each sum; from layer to layer it grows as the other does.

@@ -5,18 +5,18 @@ Of two correct ones the difference is predicted, from one's own rounding errors;
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from experiments.catalog.precision.shared import LONG, Signals, averages, relative, signals, study
 from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, cells, claims, compare, stacked, table
-from scratch.contract import Job, Snapshot
+from experiments.lab.types import Claims, Frame
+from scratch import Job, Snapshot
 
 KEY = ["format", "signal", "layer"]
 
@@ -26,7 +26,7 @@ def formats(options: Any) -> list[dict[str, str]]:
 
 
 @cells(formats, makes=("apart", "mistaken"), cost=Cost(1, 210))
-def distances(format: str, depth: int, width: int, seeds: int, device: str) -> dict[str, pd.DataFrame]:
+def distances(format: str, depth: int, width: int, seeds: int, device: str) -> dict[str, Frame]:
     """The distance of the two implementations, as they are and with a mistake in one of them."""
     _, job, truth = study(format, depth, width, seeds)
     shots = {name: side.snapshot(job) for name, side in backends(device).items()}
@@ -35,7 +35,7 @@ def distances(format: str, depth: int, width: int, seeds: int, device: str) -> d
     return {"apart": distance(ours, theirs, truth).assign(format=format), "mistaken": wrong.assign(format=format)}
 
 
-def distance(ours: Signals, theirs: Signals, truth: Signals) -> pd.DataFrame:
+def distance(ours: Signals, theirs: Signals, truth: Signals) -> Frame:
     """How far the implementations are from each other and from the truth, and how alike their errors are (cosine): three layers."""
     top, rows = len(truth["activation"]), []
     for signal, layer in product(ours, (1, (1 + top) // 2, top)):
@@ -45,11 +45,11 @@ def distance(ours: Signals, theirs: Signals, truth: Signals) -> pd.DataFrame:
         between = (((left - right) ** 2).sum((-1, -2)) / size).astype(np.float64)
         alike = ((left * right).sum((-1, -2)) / size).astype(np.float64) / np.maximum(np.sqrt(far[0] * far[1]), 1e-300)
         named = {"signal": signal, "layer": layer, "seed": range(len(a)), "scratch": far[0], "torchref": far[1]}
-        rows.append(pd.DataFrame(named | {"apart": between, "alike": alike}))
+        rows.append(Frame(named | {"apart": between, "alike": alike}))
     return stacked(rows)
 
 
-def mistaken(job: Job, shots: Mapping[str, Snapshot], truth: Signals, device: str) -> pd.DataFrame:
+def mistaken(job: Job, shots: Mapping[str, Snapshot], truth: Signals, device: str) -> Frame:
     """The same distance with a mistake planted in one implementation: weights of the first layer too large by 256 roundings."""
     large = 1 + 256 * np.finfo(job.data.x.dtype).eps / 2
     first = {name: a * a.dtype.type(large) if name == "W" else a for name, a in job.parameters[0].items()}
@@ -62,7 +62,7 @@ def mistaken(job: Job, shots: Mapping[str, Snapshot], truth: Signals, device: st
 
 
 @table
-def pairs(apart: pd.DataFrame, mistaken: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:
+def pairs(apart: Frame, mistaken: Frame, measurements: Frame) -> Frame:
     """How far the implementations lie apart beside each one's error and the model's, and how far a mistake puts them."""
     ours = measurements[measurements.backend == "scratch"]
     frame = apart.merge(ours[[*KEY, "seed", "modelled"]], how="left")
@@ -74,7 +74,7 @@ def pairs(apart: pd.DataFrame, mistaken: pd.DataFrame, measurements: pd.DataFram
 
 
 @claims
-def rounding_or_mistake(pairs: pd.DataFrame) -> Iterator[Claim]:
+def rounding_or_mistake(pairs: Frame) -> Claims:
     top = pairs.layer.max()
     middle = (1 + top) // 2
     low = (pairs.signal == "activation") | ((pairs.signal == "gradient") & (pairs.layer <= middle))
@@ -82,7 +82,7 @@ def rounding_or_mistake(pairs: pd.DataFrame) -> Iterator[Claim]:
     expected = 2 * rows.modelled
     units = {"measured": rows.apart / expected, "standard_error": rows.standard_error / expected, "dof": rows.seeds - 1}
 
-    def against(backend: str) -> pd.DataFrame:
+    def against(backend: str) -> Frame:
         wrong = rows[f"mistake in {backend}"] / expected
         said = "{format}, {signal}, layer {layer}"
         return compare(rows, said, backend=backend, predicted=1.0, control_measured=wrong, **units)

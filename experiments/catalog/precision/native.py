@@ -13,7 +13,7 @@ from torch.nn.functional import linear
 
 from experiments.catalog.precision.arithmetic import Cast, Kept, Scaled, Short
 from experiments.catalog.precision.formats import BF16, TF32
-from scratch.layers import Dense
+from scratch import Dense
 from scratch.randomness import generator
 from torchref.layers import twin
 from torchref.losses import twin as twin_of_loss

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from experiments.catalog.precision import native
 from experiments.catalog.precision.formats import FLOAT32, Format, rounded, truncated
-from scratch.layers import Array
+from experiments.lab.types import Array
 
 Sum = Callable[[Array, Array, Format, str], Array]
 

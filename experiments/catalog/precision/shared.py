@@ -16,11 +16,10 @@ from experiments.compare import probes
 from experiments.compare.backends import backends
 from experiments.data import load
 from experiments.lab import Lab, Shots, stacked
-from scratch.categorical import CrossEntropy
-from scratch.contract import Batch, Job, Snapshot
+from experiments.lab.types import Array, Frame
+from scratch import Batch, CrossEntropy, Job, Layer, Network, Snapshot
 from scratch.initializers import lecun, small_normal
-from scratch.layers import Array, Layer
-from scratch.network import Network, Parameters
+from scratch.network import Parameters
 from scratch.randomness import generator, stack
 
 EXAMPLES = 40  # more than classes, fewer than units
@@ -130,7 +129,7 @@ def relative(a: Array, truth: Array) -> Array:
     return np.where(np.isnan(found), np.inf, found)
 
 
-def model(made: Nets, to: Format, truth: Signals, shadows: int, scale: float = 1.0) -> pd.DataFrame:
+def model(made: Nets, to: Format, truth: Signals, shadows: int, scale: float = 1.0) -> Frame:
     """The mean square over random errors. float64 rounds as float32 does, 2²⁹ times as finely: there it is float32's model."""
     short, factor = (FLOAT32, 2.0**-58) if to == FLOAT64 else (to, 1.0)
     random, total = generator(0, "model", short.name), dict.fromkeys(truth, np.zeros((1, 1)))
@@ -147,7 +146,7 @@ def model(made: Nets, to: Format, truth: Signals, shadows: int, scale: float = 1
     return stacked(rows).rename(columns={"value": "modelled"})
 
 
-def averages(table: pd.DataFrame, by: Sequence[str], means: Sequence[str], excess: pd.Series) -> pd.DataFrame:
+def averages(table: Frame, by: Sequence[str], means: Sequence[str], excess: pd.Series) -> Frame:
     """Means over networks, and "standard_error" of the mean of ``excess``.
 
     Where there is a column "numbers", one number of them all counts as an error as well.
@@ -159,7 +158,7 @@ def averages(table: pd.DataFrame, by: Sequence[str], means: Sequence[str], exces
     return found.assign(standard_error=error, seeds=grouped.size()).reset_index()
 
 
-def roots(rows: pd.DataFrame, unit: Any = 1.0, predicted: str = "modelled") -> pd.DataFrame:
+def roots(rows: Frame, unit: Any = 1.0, predicted: str = "modelled") -> Frame:
     """Root mean squares from mean squares, in units of ``unit``, and their standard error."""
     size = np.sqrt(rows.measured)
     error = np.where(size > 0, rows.standard_error / (2 * size.where(size > 0, 1)), 0)

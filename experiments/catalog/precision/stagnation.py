@@ -5,14 +5,12 @@ Where half the spacing of the sum is more than any term that is still to come: b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from experiments.catalog.precision import laws
@@ -20,7 +18,7 @@ from experiments.catalog.precision.formats import BF16, rounded, stochastic
 from experiments.catalog.precision.shared import GREY, operands
 from experiments.lab import Claim, Cost, cells, claims, compare, figure, stacked
 from experiments.lab.figures import facets
-from scratch.layers import Array
+from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch.randomness import generator
 
 CURVE = 16  # points at which a growing sum is looked at
@@ -28,7 +26,7 @@ MODES = {"nearest": "bf16, to nearest", "stochastic": "bf16, at random"}
 
 
 @cells(makes=("partial_sums", "ends"), cost=Cost(0.58, 130))
-def stagnation(growth: int, trials: int, device: str) -> dict[str, pd.DataFrame]:
+def stagnation(growth: int, trials: int, device: str) -> dict[str, Frame]:
     """bf16 sums of products of U[0, 1], rounded to nearest and at random: their growth, where and when they stand still."""
     x, y = (rounded(v, BF16) for v in operands("positive", max(50, trials // 2), growth))
     products = rounded(x * y, BF16)
@@ -43,8 +41,8 @@ def stagnation(growth: int, trials: int, device: str) -> dict[str, pd.DataFrame]
             seen = path[looks - 1]
             error = seen.std(axis=-1, ddof=1) / np.sqrt(len(x))
             columns = {"n": looks, "measured": seen.mean(-1), "standard_error": error, "predicted": expected}
-            curves.append(pd.DataFrame(named | columns))
-            ends.append(pd.DataFrame({"total": path[-1], **total, "terms": _between(path)} | named))
+            curves.append(Frame(named | columns))
+            ends.append(Frame({"total": path[-1], **total, "terms": _between(path)} | named))
     return {"partial_sums": stacked(curves), "ends": stacked(ends)}
 
 
@@ -79,11 +77,11 @@ def _between(path: Array) -> Array:
 
 
 @claims
-def standing_still(ends: pd.DataFrame) -> Iterator[Claim]:
+def standing_still(ends: Frame) -> Claims:
     found = ends.assign(error=ends.total - ends.exact)
     near, chance = (found[found["mode"] == mode].groupby("backend") for mode in MODES)
     farthest = near.total.apply(lambda t: t.loc[(t - laws.limit(BF16)).abs().idxmax()])
-    stand = pd.DataFrame({"measured": farthest, "control_measured": chance.total.mean()}).reset_index()
+    stand = Frame({"measured": farthest, "control_measured": chance.total.mean()}).reset_index()
     yield Claim(
         "bf16 sums stand still",
         "A bf16 sum of products of U[0, 1] stops at 2⁸ = 256, however many follow: half its spacing is 1, and no term is larger. "
@@ -124,15 +122,15 @@ def standing_still(ends: pd.DataFrame) -> Iterator[Claim]:
         "rounding to nearest",
         stacked(
             [
-                compare(pd.DataFrame(mean).reset_index(), "mean error", predicted=0.0),
-                compare(pd.DataFrame(wide).reset_index(), "mean square error", predicted=1.0),
+                compare(Frame(mean).reset_index(), "mean error", predicted=0.0),
+                compare(Frame(wide).reset_index(), "mean square error", predicted=1.0),
             ]
         ),
     )
 
 
 @figure("A sum that stands still")
-def growth(partial_sums: pd.DataFrame) -> Figure:
+def growth(partial_sums: Frame) -> Figure:
     """Partial sums of products of two random numbers from 0 to 1, in bf16, mean over trials. Rounded to nearest the sum falls behind from
     about 64 on and stops at 256, where half its spacing is 1 and no term is larger; the line is what the chances of each term
     say. Rounded at random, up or down with the right mean, it goes on (line: the exact sum).

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.precision import laws
 from experiments.catalog.precision.formats import BF16, FLOAT32, FORMATS, Format, rounded
@@ -19,7 +18,7 @@ from experiments.catalog.precision.orders import ORDERS
 from experiments.catalog.precision.shared import GREY, operands, roots
 from experiments.lab import Claim, Cost, cells, claims, compare, figure, stacked
 from experiments.lab.figures import key, panels, series
-from scratch.layers import Array
+from experiments.lab.types import Array, Figure, Frame
 
 LONGEST = 10_000  # terms of a sum in a short format: every step is a step of Python's
 ASKED = (  # order of summation, format, kinds of numbers
@@ -47,7 +46,7 @@ SAID = "{order}, {format}, {kind}, n = {n}"
 
 
 @cells(lambda options: [{"n": n} for n in sorted(options.lengths)], cost=Cost(3.5, 210))
-def dots(n: int, trials: int, device: str) -> pd.DataFrame:
+def dots(n: int, trials: int, device: str) -> Frame:
     """Mean square rounding errors of dot products of n numbers; steps in short formats are slow, so they go up to ``LONGEST``."""
     rows = []
     for order, name, kinds in ASKED:
@@ -60,7 +59,7 @@ def dots(n: int, trials: int, device: str) -> pd.DataFrame:
                 x, y = rounded(x, to), rounded(y, to)
             named = {"order": order, "format": name, "kind": kind, "n": n}
             rows += [named | row for row in errors(order, x, y, to, device)]
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def errors(order: str, x: Array, y: Array, to: Format, device: str) -> Iterator[dict[str, Any]]:
@@ -98,7 +97,7 @@ def predicted(order: str, wide: tuple[Array, Array], products: Array, to: Format
 
 
 @claims
-def worst_case(dots: pd.DataFrame) -> Iterator[Claim]:
+def worst_case(dots: Frame) -> Iterator[Claim]:
     rows = dots[dots.order != "chopped"]
     yield Claim(
         "sums, worst case",
@@ -114,13 +113,13 @@ def worst_case(dots: pd.DataFrame) -> Iterator[Claim]:
 
 
 @claims
-def probabilistic(dots: pd.DataFrame, ends: pd.DataFrame | None = None) -> Iterator[Claim]:
+def probabilistic(dots: Frame, ends: Frame | None = None) -> Iterator[Claim]:
     """The share of sums beyond the bound; what is rounded at random has twice the error at most."""
     rows = dots[(dots.order == "one by one") & dots.predicted.notna()]
     chopped = dots[dots.order == "chopped"].set_index(["n", "backend"]).beyond
     wrong = [chopped.get(at, np.nan) for at in zip(rows.n, rows.backend, strict=True)]
 
-    def chance(frame: pd.DataFrame, said: str, **columns: Any) -> pd.DataFrame:
+    def chance(frame: Frame, said: str, **columns: Any) -> Frame:
         error = np.sqrt(laws.CHANCE * (1 - laws.CHANCE) / frame.trials)
         return compare(frame, said, predicted=laws.CHANCE, standard_error=error, **columns)
 
@@ -137,7 +136,7 @@ def probabilistic(dots: pd.DataFrame, ends: pd.DataFrame | None = None) -> Itera
     )
 
 
-def beyond_at_random(ends: pd.DataFrame) -> pd.DataFrame:
+def beyond_at_random(ends: Frame) -> Frame:
     found = ends[ends["mode"] == "stochastic"]
     terms = 4 * float(ends.exact.mean())  # n, from sums of products of U[0, 1]: a quarter each
     far = (found.total - found.exact).abs() > 2 * laws.LAMBDA * BF16.unit * np.sqrt(terms) * found.exact
@@ -145,18 +144,18 @@ def beyond_at_random(ends: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def by_order(dots: pd.DataFrame) -> Iterator[Claim]:
+def by_order(dots: Frame) -> Iterator[Claim]:
     """Each in units of its law; the control is the same sum in another order."""
     known = dots[dots.predicted.notna()]
     one, pairs, core = (known[known.order == order] for order in ("one by one", "in pairs", "tensor core"))
     alone = dots[dots.order == "one by one"].set_index(KEY)
 
-    def ratios(rows: pd.DataFrame, control: str, value: Any) -> pd.DataFrame:
+    def ratios(rows: Frame, control: str, value: Any) -> Frame:
         law = rows.predicted
         units = {"measured": rows.measured / law, "standard_error": rows.standard_error / law, control: value / law}
         return compare(rows, SAID, predicted=1.0, **units)
 
-    def instead(rows: pd.DataFrame, column: str) -> np.ndarray:
+    def instead(rows: Frame, column: str) -> np.ndarray:
         return alone[column].reindex(pd.MultiIndex.from_frame(rows[KEY])).to_numpy(float)
 
     yield Claim(
@@ -191,7 +190,7 @@ def by_order(dots: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Dot products")
-def sums(dots: pd.DataFrame) -> Figure:
+def sums(dots: Frame) -> Figure:
     """Error of dot products of positive numbers (root mean square), in units of u·Σ|ab|. Lines: independent errors, predicted from the
     partial sums, where terms are well above the spacing of their sum. Dotted: the worst case n and, below it, √n. Left:
     float32; both libraries sum in blocks, nearly as well as in pairs. Right: one by one, fp16 and bf16 leave the law where

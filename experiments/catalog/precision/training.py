@@ -6,12 +6,11 @@ does rounding at random.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 import scratch as s
 from experiments.catalog.precision import arithmetic, native
@@ -22,9 +21,10 @@ from experiments.compare.backends import backends
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, looks, over_seeds, stacked, table
 from experiments.lab.figures import key, panels, series
-from scratch.contract import Batch, Job, Snapshot
+from experiments.lab.types import Claims, Figure, Frame
+from scratch import Batch, Job, Network, Snapshot
 from scratch.initializers import lecun
-from scratch.network import Network, Parameters
+from scratch.network import Parameters
 from scratch.randomness import batches, stack
 
 HIDDEN, BATCH = 32, 60
@@ -80,7 +80,7 @@ def trained(lab: Lab, job: Job, way: str) -> dict[str, list[Snapshot]]:
 
 
 @cells(lambda options: [{"way": way} for way in WAYS], makes=("training",), cost=Cost(4.2, 100))
-def learning(lab: Lab, way: str, seeds: int, steps: int, rate: float) -> pd.DataFrame:
+def learning(lab: Lab, way: str, seeds: int, steps: int, rate: float) -> Frame:
     """Loss, by the plain formula in float64, and accuracy on training and test set; ∞ for a network that has diverged."""
     job, rows = run(way, seeds, steps, rate, looked(steps)), []
     for backend, shots in trained(lab, job, way).items():
@@ -91,18 +91,18 @@ def learning(lab: Lab, way: str, seeds: int, steps: int, rate: float) -> pd.Data
                 loss = np.where(np.isnan(loss), np.inf, loss)  # a mean would pass over what is no number
                 named = {"part": part, "step": shot.step, "seed": range(seeds), "loss": loss}
                 right = {"accuracy": probes.answered(z, batch.y), "way": way, "backend": backend}
-                rows.append(pd.DataFrame(named | right))
+                rows.append(Frame(named | right))
     return stacked(rows)
 
 
 @table
-def curves(training: pd.DataFrame) -> pd.DataFrame:
+def curves(training: Frame) -> Frame:
     by = ["way", "part", "backend", "step"]
     return averages(training, by, ["loss", "accuracy"], training.loss).drop(columns="seeds")
 
 
 @table
-def gaps(training: pd.DataFrame) -> pd.DataFrame:
+def gaps(training: Frame) -> Frame:
     """How far the training loss lies above float32's, of the same seed at the same step."""
     own, at = training[training.part == "training"], ["backend", "seed", "step"]
     loss = own[own.way == "float32"].set_index(at).loss
@@ -112,7 +112,7 @@ def gaps(training: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def what_is_learned(training: pd.DataFrame) -> Iterator[Claim]:
+def what_is_learned(training: Frame) -> Claims:
     last = training[(training.part == "training") & (training.step == training.step.max())]
     final = last.pivot_table(index=["backend", "seed"], columns="way", values="loss").reindex(columns=list(WAYS))
     final = np.log(final)  # of one that has diverged the loss says little, and scatters much
@@ -150,7 +150,7 @@ def what_is_learned(training: pd.DataFrame) -> Iterator[Claim]:
     )
 
 
-def paired(condition: str, values: pd.Series, control: pd.Series) -> pd.DataFrame:
+def paired(condition: str, values: pd.Series, control: pd.Series) -> Frame:
     """Mean and standard error over seeds of each difference, against 0; the control has its own error."""
     found, other = (over_seeds(v.rename("value").reset_index(), ["backend"]) for v in (values, control))
     wrong = {"control_measured": other.measured, "control_error": other.standard_error}
@@ -161,7 +161,7 @@ def paired(condition: str, values: pd.Series, control: pd.Series) -> pd.DataFram
 
 
 @cells(cost=Cost(4.2, 100))
-def unmoved(lab: Lab, seeds: int, steps: int, rate: float) -> pd.DataFrame:
+def unmoved(lab: Lab, seeds: int, steps: int, rate: float) -> Frame:
     """The share of bf16 weights that an update leaves as they were, and of those that float64's gradient would leave, or a coarser bf16."""
     seen_at = looked(steps)[:-1]
     both = sorted({*seen_at, *(k + 1 for k in seen_at)})  # an update shows between two looks
@@ -170,7 +170,7 @@ def unmoved(lab: Lab, seeds: int, steps: int, rate: float) -> pd.DataFrame:
     return stacked([still_ones(job, shots, rate).assign(backend=backend) for backend, shots in found.items()])
 
 
-def still_ones(job: Job, shots: list[Snapshot], rate: float) -> pd.DataFrame:
+def still_ones(job: Job, shots: list[Snapshot], rate: float) -> Frame:
     rows = []
     for before, after in zip(shots[::2], shots[1::2], strict=True):
         gradients = exact(job, before)
@@ -185,7 +185,7 @@ def still_ones(job: Job, shots: list[Snapshot], rate: float) -> pd.DataFrame:
                 "coarser": np.abs(moved - w) < spacing(w, BF16),  # a whole spacing instead of half
             }
             named = {"layer": layer // 2 + 1, "step": before.step, "seed": range(len(w)), "numbers": w[0].size}
-            rows.append(pd.DataFrame(named | {name: share.mean((-1, -2)) for name, share in shares.items()}))
+            rows.append(Frame(named | {name: share.mean((-1, -2)) for name, share in shares.items()}))
     return stacked(rows)
 
 
@@ -200,13 +200,13 @@ def exact(job: Job, shot: Snapshot) -> Parameters:
 
 
 @table
-def still(unmoved: pd.DataFrame) -> pd.DataFrame:
+def still(unmoved: Frame) -> Frame:
     excess = unmoved.measured - unmoved.predicted
     return averages(unmoved, ["layer", "step", "backend"], ["measured", "predicted", "coarser"], excess)
 
 
 @claims
-def not_felt(still: pd.DataFrame) -> Iterator[Claim]:
+def not_felt(still: Frame) -> Claims:
     yield Claim(
         "updates that are not felt",
         "A bf16 weight stays what it was where |η∂J/∂w| is below half its spacing, some 2⁻⁹|w|: that share of the weights is predicted "
@@ -220,7 +220,7 @@ def not_felt(still: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Updates that are not felt")
-def training(gaps: pd.DataFrame, still: pd.DataFrame) -> Figure:
+def training(gaps: Frame, still: Frame) -> Figure:
     """Left: how far the training loss on digits lies above that of float32 networks of the same seeds, mean over seeds. Who computes in
     bf16 and keeps a float32 copy of the weights stays with float32, and so do bf16 weights rounded at random; bf16 weights rounded
     to nearest fall behind. Right: the share of those weights that an update leaves exactly as they were, because it is below

@@ -6,11 +6,7 @@ back, and bf16, whose range is float32's, never loses them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.precision.arithmetic import Scaled
 from experiments.catalog.precision.formats import FLOAT64, FORMATS, Format
@@ -18,7 +14,7 @@ from experiments.catalog.precision.shared import averages, both, model, nets, re
 from experiments.compare import probes
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import facets
-from scratch.layers import Array
+from experiments.lab.types import Array, Claims, Figure, Frame
 
 SMALL = 0.3  # of LeCun's weights: every layer divides the gradient by about three, and tanh is all but linear
 ROOM = 2.0**4  # how far below fp16's largest number a scale leaves the largest gradient
@@ -27,7 +23,7 @@ SAID = "{format}, layer {layer}"
 
 
 @cells(makes=("underflow",), cost=Cost(1.5, 60))
-def small_gradients(lab: Lab, fading: int, width: int, seeds: int, shadows: int) -> pd.DataFrame:
+def small_gradients(lab: Lab, fading: int, width: int, seeds: int, shadows: int) -> Frame:
     """Networks of small weights: the share of ∂J/∂z that is 0 at every layer, and its relative error, in fp16, with a scaled loss, bf16.
 
     "flushed" is that share as float64's gradients predict it: those of at most half the smallest subnormal number. What comes from
@@ -53,7 +49,7 @@ def scale_for(gradients: list[Array], to: Format) -> float:
     return float(2.0 ** np.floor(np.log2(to.largest / ROOM / most)))
 
 
-def lost(found: list[Array], exact: list[Array], to: Format) -> pd.DataFrame:
+def lost(found: list[Array], exact: list[Array], to: Format) -> Frame:
     rows = []
     for layer, (a, b) in enumerate(zip(found, exact, strict=True), 1):
         size = np.abs(b)
@@ -65,12 +61,12 @@ def lost(found: list[Array], exact: list[Array], to: Format) -> pd.DataFrame:
         }
         shares = {name: which.mean((-1, -2)) for name, which in counted.items()}
         sizes = {"numbers": a[0].size, "measured": relative(a, b), "size": probes.rms(b)}
-        rows.append(pd.DataFrame({"layer": layer, "seed": range(len(a))} | shares | sizes))
+        rows.append(Frame({"layer": layer, "seed": range(len(a))} | shares | sizes))
     return stacked(rows)
 
 
 @table
-def flushed(underflow: pd.DataFrame) -> pd.DataFrame:
+def flushed(underflow: Frame) -> Frame:
     by, zeros = ["format", "layer", "backend"], underflow.zero - underflow.flushed
     means = ["zero", "flushed", "near", "abrupt", "measured", "modelled", "size", "scale"]
     excess = (underflow.measured - underflow.modelled).groupby([underflow[name] for name in by], sort=False)
@@ -78,7 +74,7 @@ def flushed(underflow: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def of_range(flushed: pd.DataFrame) -> Iterator[Claim]:
+def of_range(flushed: Frame) -> Claims:
     yield Claim(
         "underflow",
         "fp16 makes every gradient of at most 2⁻²⁵ zero: the share that is lost grows from layer to layer on the way down, as "
@@ -116,7 +112,7 @@ def of_range(flushed: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Gradients that fp16 makes zero")
-def underflow(flushed: pd.DataFrame) -> Figure:
+def underflow(flushed: Frame) -> Figure:
     """Networks with small weights, whose gradients shrink to a third from layer to layer on the way down (from right to left). The share
     of ∂J/∂z that is exactly 0, measured; lines: the share of float64's gradients of at most 2⁻²⁵, half of fp16's smallest
     number. With the loss multiplied by a power of two, or in bf16, nothing is lost.

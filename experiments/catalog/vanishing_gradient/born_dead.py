@@ -5,24 +5,18 @@ Its gradient is then exactly 0, and nothing will ever be learned from that input
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import theory
 from experiments.catalog.vanishing_gradient.shared import exact_job, hidden, moments
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import facets
-from scratch import activations, initializers
-from scratch.contract import Snapshot
-from scratch.layers import Array
-from scratch.network import Network
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Network, Snapshot, activations, initializers
 
 
 @cells(lambda options: [{"width": n, "depth": depth} for n, depth in ((2, 3), (3, 5), (5, 20))], cost=Cost(1.2, 560))
-def dead(lab: Lab, width: int, depth: int, draws: int, dtype: str) -> pd.DataFrame:
+def dead(lab: Lab, width: int, depth: int, draws: int, dtype: str) -> Frame:
     """The share of ReLU networks, He, whose last hidden layer gives out nothing but zeros for one input."""
     job = exact_job(Network(hidden(activations.ReLU(), width, depth), width), draws, dtype, initializers.he)
 
@@ -35,7 +29,7 @@ def dead(lab: Lab, width: int, depth: int, draws: int, dtype: str) -> pd.DataFra
 
 
 @table
-def deaths(dead: pd.DataFrame) -> pd.DataFrame:
+def deaths(dead: Frame) -> Frame:
     """With the binomial error of the predicted share: a sample's own would be 0 where none died."""
     means = dead[dead.statistic == "mean"]
     share = theory.born_dead(means.width, means.depth)
@@ -43,7 +37,7 @@ def deaths(dead: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def law(deaths: pd.DataFrame) -> Iterator[Claim]:
+def law(deaths: Frame) -> Claims:
     yield Claim(
         name="born dead",
         statement="Narrow deep ReLU networks are born dead, for one input, with probability 1 − (1 − 2⁻ⁿ)^L: gradient exactly 0.",
@@ -55,7 +49,7 @@ def law(deaths: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Born dead")
-def born_dead(deaths: pd.DataFrame) -> Figure:
+def born_dead(deaths: Frame) -> Figure:
     """The share of narrow ReLU networks through which no signal of one input passes: their gradient is 0, it teaches them nothing."""
     return facets(
         deaths.assign(network="width " + deaths.width.astype(str)),

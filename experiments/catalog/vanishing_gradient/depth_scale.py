@@ -5,10 +5,7 @@ Over a length that weights and biases alone decide: an ordered network forgets, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
 
 from experiments import theory
 from experiments.catalog.vanishing_gradient.shared import (
@@ -21,18 +18,15 @@ from experiments.catalog.vanishing_gradient.shared import (
 )
 from experiments.compare import probes
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, table
-from scratch import activations
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array
-from scratch.losses import InnerProduct
-from scratch.network import Network
+from experiments.lab.types import Array, Claims, Frame
+from scratch import Batch, InnerProduct, Job, Network, Snapshot, activations
 from scratch.randomness import generator, stack
 
 DEPTH, SIGMA_B2 = 20, 0.05  # layers; variance of the biases, as in Schoenholz 2017
 
 
 @cells(lambda options: [{"sigma_w2": 1.3}, {"sigma_w2": 2.5}], cost=Cost(1.2, 550))
-def tanh_slopes(lab: Lab, sigma_w2: float, wide: int, seeds: int, data: str, dtype: str) -> pd.DataFrame:
+def tanh_slopes(lab: Lab, sigma_w2: float, wide: int, seeds: int, data: str, dtype: str) -> Frame:
     """Slope per layer of log ‖∂J/∂z‖² in a wide tanh network whose signal starts at its fixed point q*."""
     q, _ = theory.fixed_point(activations.Tanh(), sigma_w2, SIGMA_B2)
     batch = first_examples(data, dtype)
@@ -54,14 +48,14 @@ def tanh_slopes(lab: Lab, sigma_w2: float, wide: int, seeds: int, data: str, dty
 
 
 @table
-def depth_scale(tanh_slopes: pd.DataFrame) -> pd.DataFrame:
+def depth_scale(tanh_slopes: Frame) -> Frame:
     means = tanh_slopes[tanh_slopes.statistic == "mean"]
     chi = [theory.fixed_point(activations.Tanh(), sigma_w2, SIGMA_B2)[1] for sigma_w2 in means.sigma_w2]
     return means.assign(predicted=np.log(chi), control=np.log(means.sigma_w2), dof=means["count"] - 1)
 
 
 @claims
-def scales(depth_scale: pd.DataFrame) -> Iterator[Claim]:
+def scales(depth_scale: Frame) -> Claims:
     for phase, sigma_w2, what in (
         ("ordered", 1.3, "changes by ln χ₁ < 0 a layer on its way down."),
         ("chaotic", 2.5, "grows by ln χ₁ > 0 a layer on its way down, it explodes."),

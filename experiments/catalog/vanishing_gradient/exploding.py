@@ -6,12 +6,10 @@ keeps training alive, but it does not repair the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.vanishing_gradient.shared import (
     EXAMPLES,
@@ -30,12 +28,8 @@ from experiments.compare.backends import backends
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.lab.figures import facets, key, panels, runs
-from scratch import activations
-from scratch.clipping import ClipNorm
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array, Dense
-from scratch.losses import InnerProduct
-from scratch.network import Network
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, ClipNorm, Dense, InnerProduct, Job, Network, Snapshot, activations
 from scratch.randomness import generator, stack
 
 FACTORS = (2.0, 4.0)  # times He's variance, before training
@@ -48,7 +42,7 @@ WILD, TAMED = f"{FACTOR:g} × he", f"{FACTOR:g} × he, clipped"
 
 
 @cells(cost=Cost(2.6, 660))
-def explosions(lab: Lab, depths: tuple[int, ...], width: int, seeds: int, dtype: str) -> pd.DataFrame:
+def explosions(lab: Lab, depths: tuple[int, ...], width: int, seeds: int, dtype: str) -> Frame:
     """ReLU networks with so many times He's variance: log ‖∂J/∂z_first‖²/‖∂J/∂z_last‖², and the same draws against He's own.
 
     "share" is the first layer's gradient over He's, as a share of factor^((L−1)/2).
@@ -73,7 +67,7 @@ def explosions(lab: Lab, depths: tuple[int, ...], width: int, seeds: int, dtype:
 
 
 @table
-def exploded(explosions: pd.DataFrame, dtype: str) -> pd.DataFrame:
+def exploded(explosions: Frame, dtype: str) -> Frame:
     """Mean log ratios by the mean-field law; shares, the farthest of all networks, by the identity, open by √(n·L) roundings."""
     wanted = np.where(explosions.signal == "share", "farthest", "mean")
     rows = explosions[explosions.statistic == wanted]
@@ -90,7 +84,7 @@ def exploded(explosions: pd.DataFrame, dtype: str) -> pd.DataFrame:
 
 
 @claims
-def of_explosions(exploded: pd.DataFrame) -> Iterator[Claim]:
+def of_explosions(exploded: Frame) -> Claims:
     """Nothing to explode where there is one layer."""
     rows = exploded[exploded.depth > 1]
     said = "width {width}, {factor:g} × he"
@@ -114,7 +108,7 @@ def of_explosions(exploded: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("Exploding gradients before training")
-def exploding(exploded: pd.DataFrame) -> Figure:
+def exploding(exploded: Frame) -> Figure:
     """ReLU networks with once, twice and four times He's variance, before training: a straight line upwards is an explosion."""
     rows = exploded[exploded.signal == "gradient"]
     return facets(
@@ -134,7 +128,7 @@ def exploding(exploded: pd.DataFrame) -> Figure:
 @cells(makes=("clipping_runs", "first_steps"), cost=Cost(7.5, 140))
 def clipping_runs(
     lab: Lab, repair_width: int, repair_steps: int, seeds: int, data: str, dtype: str
-) -> dict[str, pd.DataFrame]:
+) -> dict[str, Frame]:
     """ReLU networks with He's variance and with FACTOR times it, each as it is and with its gradient clipped."""
     layers = (*hidden(activations.ReLU(), repair_width, HIDDEN), Dense(load(data, dtype).classes))
     whole = classifying(layers, [gaussian(2.0), gaussian(2.0 * FACTOR)], repair_steps, seeds, data, dtype)
@@ -146,7 +140,7 @@ def clipping_runs(
     return {"clipping_runs": stacked(curves), "first_steps": stacked(steps)}
 
 
-def first_steps_of(lab: Lab, job: Job, names: list[str]) -> pd.DataFrame:
+def first_steps_of(lab: Lab, job: Job, names: list[str]) -> Frame:
     """How far the first update moves θ, what it should be, and what rounding may do to it, for each network.
 
     The step is η·‖g‖ without clipping, η·limit·‖g‖/(‖g‖ + 10⁻⁶) where the norm exceeds the limit.
@@ -163,18 +157,18 @@ def first_steps_of(lab: Lab, job: Job, names: list[str]) -> pd.DataFrame:
         columns = {"gradient": size, "measured": np.linalg.norm(moved - theta, axis=-1) / (rate * LIMIT),
                    "predicted": size / (size + 1e-6), "standard_error": rounding}  # fmt: skip
         seeds = size.shape[-1]
-        frame = pd.DataFrame({"init": np.repeat(names, seeds), "seed": list(range(seeds)) * len(names)})
+        frame = Frame({"init": np.repeat(names, seeds), "seed": list(range(seeds)) * len(names)})
         found.append(frame.assign(**{name: a.reshape(-1) for name, a in columns.items()}, backend=backend))
     return stacked(found)
 
 
 @table
-def clipped(clipping_runs: pd.DataFrame, data: str, dtype: str) -> pd.DataFrame:
+def clipped(clipping_runs: Frame, data: str, dtype: str) -> Frame:
     return clipping_runs.assign(guessing=guessing(data, dtype))
 
 
 @claims
-def of_clipping(clipped: pd.DataFrame, first_steps: pd.DataFrame) -> Iterator[Claim]:
+def of_clipping(clipped: Frame, first_steps: Frame) -> Claims:
     """Four times He's variance, with its gradient clipped and without."""
     losses = clipped[clipped.quantity == "loss"]
     ends = losses[losses.step.isin((0, losses.step.max()))].replace({"step": {losses.step.max(): -1}})
@@ -184,7 +178,7 @@ def of_clipping(clipped: pd.DataFrame, first_steps: pd.DataFrame) -> Iterator[Cl
     behind = whole[TAMED] - whole["he"]
     condition = f"{HIDDEN + 1} layers, {losses.step.max()} steps"
     learned = {name: (by[name, -1] < 0.99 * losses.guessing.max()).groupby("backend").mean() for name in (WILD, "he")}
-    share = pd.DataFrame({"measured": learned[WILD], "control_measured": learned["he"]}).reset_index()
+    share = Frame({"measured": learned[WILD], "control_measured": learned["he"]}).reset_index()
     yield Claim(
         "exploding ends training",
         f"ReLU with {FACTOR:g} times He's variance: no network has learned anything after the same steps; its loss is "
@@ -223,7 +217,7 @@ def of_clipping(clipped: pd.DataFrame, first_steps: pd.DataFrame) -> Iterator[Cl
     )
 
 
-def against(values: pd.Series, wrong: pd.Series, condition: str, predicted: float) -> pd.DataFrame:
+def against(values: pd.Series, wrong: pd.Series, condition: str, predicted: float) -> Frame:
     """Mean over seeds against a bound; the control's own mean."""
     means = over_seeds(values.rename("value").reset_index(), ["backend"])
     other = wrong.groupby("backend").mean().to_numpy()
@@ -231,7 +225,7 @@ def against(values: pd.Series, wrong: pd.Series, condition: str, predicted: floa
 
 
 @figure("Exploding gradients, clipped")
-def clipping(clipped: pd.DataFrame) -> Figure:
+def clipping(clipped: Frame) -> Figure:
     """Training with four times He's variance ends in the first steps: the loss is infinite or not a number, only its start is drawn.
     With the gradient's norm clipped the same networks train, but take the whole run to come where He's weights begin. A line is
     a seed of scratch, the first four; rings are torchref's; the dashed line is the loss of guessing.

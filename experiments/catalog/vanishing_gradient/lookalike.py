@@ -5,21 +5,14 @@ Layer by layer a ReLU network turns all inputs into one direction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.vanishing_gradient.repair_laws import correlations
 from experiments.catalog.vanishing_gradient.shared import FINITE_WIDTH, hidden, moments
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import COLOURS, key, panels, series
-from scratch import activations, initializers
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array
-from scratch.losses import InnerProduct
-from scratch.network import Network
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, InnerProduct, Job, Network, Snapshot, activations, initializers
 from scratch.randomness import generator, stack
 
 STARTS = (-0.9, 0.0, 0.9)  # correlations of the inputs that are followed through ReLU layers
@@ -27,7 +20,7 @@ LAYERS = 20
 
 
 @cells(cost=Cost(0.82, 450))
-def alike(lab: Lab, width: int, seeds: int, dtype: str) -> pd.DataFrame:
+def alike(lab: Lab, width: int, seeds: int, dtype: str) -> Frame:
     """Correlation of two inputs' outputs after each of twenty ReLU layers, He, for inputs that correlate by ``STARTS``."""
     network, start = Network(hidden(activations.ReLU(), width, LAYERS), width), np.array(STARTS)
     x = np.zeros((width, 1 + len(start)))
@@ -47,7 +40,7 @@ def alike(lab: Lab, width: int, seeds: int, dtype: str) -> pd.DataFrame:
 
 
 @table
-def lookalikes(alike: pd.DataFrame) -> pd.DataFrame:
+def lookalikes(alike: Frame) -> Frame:
     """1 − c is open by 2.5/n of itself, at any depth: its mean, unlike that of its logarithm, has no term in depth/width."""
     rows = alike[alike.statistic == "mean"]
     known = {start: correlations(start, LAYERS) for start in STARTS}
@@ -58,7 +51,7 @@ def lookalikes(alike: pd.DataFrame) -> pd.DataFrame:
 
 
 @claims
-def one_direction(lookalikes: pd.DataFrame) -> Iterator[Claim]:
+def one_direction(lookalikes: Frame) -> Claims:
     yield Claim(
         name="all inputs look alike",
         statement="Deep ReLU networks see all inputs in one direction: their correlation c goes to 1, layer by layer as "
@@ -73,7 +66,7 @@ def one_direction(lookalikes: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("All inputs look alike")
-def lookalike(lookalikes: pd.DataFrame) -> Figure:
+def lookalike(lookalikes: Frame) -> Figure:
     """Correlation of two inputs after every ReLU layer of a network with He's weights, for inputs that begin almost opposite, at
     right angles, or alike: after twenty layers the network sees hardly any difference. Lines are the map of infinite width,
     dashed ones that of a linear network, which keeps every angle.

@@ -5,22 +5,18 @@ It shrinks, or spreads, exponentially: exactly so in random products, in deep li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import theory
 from experiments.catalog.vanishing_gradient.shared import EXACT, exact_job, growth, hidden, moments
 from experiments.compare.agreement import unit_roundoff
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import panels, series
-from scratch import activations, initializers
-from scratch.contract import Job, Snapshot
-from scratch.layers import Array, Dense
-from scratch.network import Network
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Dense, Job, Network, Snapshot, activations, initializers
 
 FACTORS, LAYERS, WIDTH = (
     20,
@@ -39,7 +35,7 @@ def both_ways(job: Job, factor: float = 1.0) -> Callable[[Snapshot], dict[str, l
 
 
 @cells(cost=Cost(0.24, 30))
-def product(lab: Lab, draws: int, dtype: str) -> pd.DataFrame:
+def product(lab: Lab, draws: int, dtype: str) -> Frame:
     """y = w1 w2 … wn x, w ~ N(0, 1), as a network of width 1: log|y/x| and log|∂y/∂x| at every depth."""
     network = Network(tuple(Dense(1, bias=False) for _ in range(FACTORS)), 1)
     job = exact_job(network, draws, dtype, initializers.lecun)
@@ -47,7 +43,7 @@ def product(lab: Lab, draws: int, dtype: str) -> pd.DataFrame:
 
 
 @cells(lambda options: [{"init": "lecun"}, {"init": "orthogonal"}], cost=Cost(0.93, 350))
-def linear(lab: Lab, init: str, draws: int, dtype: str) -> pd.DataFrame:
+def linear(lab: Lab, init: str, draws: int, dtype: str) -> Frame:
     """Fifty linear layers of width 10."""
     network = Network(tuple(Dense(WIDTH, bias=False) for _ in range(LAYERS)), WIDTH)
     job = exact_job(network, draws // 10, dtype, initializers.by_name()[init])
@@ -55,7 +51,7 @@ def linear(lab: Lab, init: str, draws: int, dtype: str) -> pd.DataFrame:
 
 
 @cells(cost=Cost(0.42, 220))
-def narrow(lab: Lab, draws: int, dtype: str) -> pd.DataFrame:
+def narrow(lab: Lab, draws: int, dtype: str) -> Frame:
     """Ten ReLU layers of width 10, He: log ‖h_L‖²/‖h₀‖² of the networks that are alive. Forward only: there the law is exact."""
     job = exact_job(Network(hidden(activations.ReLU(), WIDTH, 10), WIDTH), draws // 4, dtype, initializers.he)
     shots = lab.look(job, "he")
@@ -63,7 +59,7 @@ def narrow(lab: Lab, draws: int, dtype: str) -> pd.DataFrame:
 
 
 @table
-def products(product: pd.DataFrame, linear: pd.DataFrame, narrow: pd.DataFrame, dtype: str) -> pd.DataFrame:
+def products(product: Frame, linear: Frame, narrow: Frame, dtype: str) -> Frame:
     """Mean and variance of every law; the controls: nothing is lost, and the spread of one layer. Of orthogonal weights, the farthest."""
     kept, exact = linear[linear.weights == "orthogonal"], linear[linear.weights != "orthogonal"]
     kept = kept[kept.statistic == "farthest"]
@@ -79,7 +75,7 @@ def products(product: pd.DataFrame, linear: pd.DataFrame, narrow: pd.DataFrame, 
     )
 
 
-def expected(law: str, rows: pd.DataFrame, of: Callable[[Array], tuple[Array, Array]]) -> pd.DataFrame:
+def expected(law: str, rows: Frame, of: Callable[[Array], tuple[Array, Array]]) -> Frame:
     """Mean and variance both grow with depth."""
     rows = rows[rows.statistic != "farthest"]
     depth, is_mean = rows.depth.to_numpy(), rows.statistic == "mean"
@@ -89,13 +85,13 @@ def expected(law: str, rows: pd.DataFrame, of: Callable[[Array], tuple[Array, Ar
     )
 
 
-def of(products: pd.DataFrame, law: str, statistic: str) -> pd.DataFrame:
+def of(products: Frame, law: str, statistic: str) -> Frame:
     rows = products[(products.law == law) & (products.statistic == statistic)]
     return compare(rows, "{weights}, {signal}, depth {depth}", control_predicted=rows.control)
 
 
 @claims
-def of_products(products: pd.DataFrame) -> Iterator[Claim]:
+def of_products(products: Frame) -> Claims:
     yield Claim(
         name="product, mean",
         statement="A product of n random weights shrinks: the mean of log|w1 w2 … wn| is −0.6352 n for w ~ N(0, 1).",
@@ -155,9 +151,7 @@ def of_products(products: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("A product of many factors")
-def random_products(
-    product: pd.DataFrame, linear: pd.DataFrame, narrow: pd.DataFrame, products: pd.DataFrame
-) -> Figure:
+def random_products(product: Frame, linear: Frame, narrow: Frame, products: Frame) -> Figure:
     """Left: log|w1 w2 … wn x| and its gradient for standard normal weights; middle: log(‖h_L‖²/‖h₀‖²) of deep linear
     networks of width 10; right: the same for narrow ReLU networks with He's weights. Points are means over the draws,
     lines the exact laws. The schemes of the middle and the right keep the mean square, yet the typical signal shrinks.

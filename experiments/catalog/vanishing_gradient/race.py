@@ -5,11 +5,7 @@ The same draws and batches for both; each layer of He's network hands on √2 ti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.vanishing_gradient.shared import (
     PLATEAU,
@@ -24,11 +20,8 @@ from experiments.compare import probes
 from experiments.compare.agreement import unit_roundoff
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.lab.figures import key, panels, runs
-from scratch import activations, initializers
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array, Dense
-from scratch.losses import InnerProduct
-from scratch.network import Network
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, Dense, InnerProduct, Job, Network, Snapshot, activations, initializers
 from scratch.randomness import generator, stack
 
 DEPTHS = (2, 10, 30)  # at which gradients are compared before training
@@ -38,7 +31,7 @@ SCHEMES = ("xavier", "he")
 
 
 @cells(cost=Cost(0.58, 150))
-def ratio(lab: Lab, seeds: int, data: str, dtype: str) -> pd.DataFrame:
+def ratio(lab: Lab, seeds: int, data: str, dtype: str) -> Frame:
     """‖∂J/∂W₁‖ under He over that under Xavier, from the same draws and a fixed gradient at the output."""
     batch = first_examples(data, dtype)
     features, found = len(batch.x), []
@@ -58,7 +51,7 @@ def ratio(lab: Lab, seeds: int, data: str, dtype: str) -> pd.DataFrame:
 
 
 @claims
-def exactly(ratio: pd.DataFrame, dtype: str) -> Iterator[Claim]:
+def exactly(ratio: Frame, dtype: str) -> Claims:
     rows = ratio[ratio.statistic == "farthest"]
     rounding = np.sqrt(rows.width * rows.depth) * unit_roundoff(np.dtype(dtype))
     yield Claim(
@@ -73,9 +66,7 @@ def exactly(ratio: pd.DataFrame, dtype: str) -> Iterator[Claim]:
 
 
 @cells(lambda options: [{"depth": depth} for depth in sorted(options.race_depths)], cost=Cost(19, 190))
-def race_runs(
-    lab: Lab, depth: int, train_width: int, race_steps: int, race_seeds: int, data: str, dtype: str
-) -> pd.DataFrame:
+def race_runs(lab: Lab, depth: int, train_width: int, race_steps: int, race_seeds: int, data: str, dtype: str) -> Frame:
     """Loss and accuracy on the test set along the way, ReLU, for a stack (init, seed) of networks of ``depth`` layers."""
     schemes = [initializers.by_name()[init] for init in SCHEMES]
     looked_at = max(2, min(15, race_steps // 15))
@@ -84,12 +75,12 @@ def race_runs(
 
 
 @table
-def race(race_runs: pd.DataFrame, data: str, dtype: str) -> pd.DataFrame:
+def race(race_runs: Frame, data: str, dtype: str) -> Frame:
     return race_runs.assign(guessing=guessing(data, dtype))
 
 
 @table
-def starts(race: pd.DataFrame) -> pd.DataFrame:
+def starts(race: Frame) -> Frame:
     """The step at which each network of the race begins to learn, interpolated between looks; NaN if it never does."""
     rows = []
     runs = race[race.quantity == "loss"].groupby(["depth", "init", "backend", "seed"], sort=False)
@@ -100,11 +91,11 @@ def starts(race: pd.DataFrame) -> pd.DataFrame:
             k = below[0]
             step = steps[k - 1] + (steps[k] - steps[k - 1]) * (loss[k - 1] - start) / (loss[k - 1] - loss[k])
         rows.append({"depth": depth, "init": init, "backend": backend, "seed": seed, "step": step})
-    return pd.DataFrame(rows, columns=["depth", "init", "backend", "seed", "step"])
+    return Frame(rows, columns=["depth", "init", "backend", "seed", "step"])
 
 
 @claims
-def of_the_race(race: pd.DataFrame, starts: pd.DataFrame) -> Iterator[Claim]:
+def of_the_race(race: Frame, starts: Frame) -> Claims:
     """He against Xavier: at 30 layers Xavier stalls; at 22 both learn, He sooner."""
     losses = race[race.quantity == "loss"]
     lowest = losses.groupby(["depth", "init", "backend", "seed"]).value.min().reset_index()  # late losses jump about
@@ -119,7 +110,7 @@ def of_the_race(race: pd.DataFrame, starts: pd.DataFrame) -> Iterator[Claim]:
             yield sooner(int(depth), starts[starts.depth == depth], condition)
 
 
-def beside(own: pd.DataFrame, other: pd.DataFrame, condition: str, **columns: float) -> pd.DataFrame:
+def beside(own: Frame, other: Frame, condition: str, **columns: float) -> Frame:
     """Means over seeds, and those of the other scheme as their control."""
     frame = own.rename(columns={"mean": "measured", "sem": "standard_error"}).assign(
         control_measured=other["mean"], control_error=np.maximum(other["sem"], 1e-300)
@@ -127,7 +118,7 @@ def beside(own: pd.DataFrame, other: pd.DataFrame, condition: str, **columns: fl
     return compare(frame.reset_index(names="backend"), condition, **columns)
 
 
-def stall(depth: int, xavier: pd.DataFrame, he: pd.DataFrame, guessed: float, condition: str) -> Claim:
+def stall(depth: int, xavier: Frame, he: Frame, guessed: float, condition: str) -> Claim:
     return Claim(
         name=f"Xavier stalls at {depth}",
         statement=f"ReLU, {depth} layers: with Xavier's scheme the test loss never falls below what guessing gives.",
@@ -140,7 +131,7 @@ def stall(depth: int, xavier: pd.DataFrame, he: pd.DataFrame, guessed: float, co
     )
 
 
-def repair(depth: int, xavier: pd.DataFrame, he: pd.DataFrame, guessed: float, condition: str) -> Claim:
+def repair(depth: int, xavier: Frame, he: Frame, guessed: float, condition: str) -> Claim:
     return Claim(
         name=f"He learns at {depth}",
         statement=f"ReLU, {depth} layers: the notes' sqrt(2/n), He's scheme, repairs it: the loss falls below {PLATEAU:.0%} of guessing's.",
@@ -152,7 +143,7 @@ def repair(depth: int, xavier: pd.DataFrame, he: pd.DataFrame, guessed: float, c
     )
 
 
-def sooner(depth: int, starts: pd.DataFrame, condition: str) -> Claim:
+def sooner(depth: int, starts: Frame, condition: str) -> Claim:
     logs = starts.assign(log=np.log(starts.step)).pivot(index=["backend", "seed"], columns="init", values="log")
     paired = over_seeds((logs["xavier"] - logs["he"]).rename("value").reset_index(), ["backend"])
     all_started = paired.seeds == logs.groupby("backend").size().to_numpy()  # one that never did makes the claim fail
@@ -173,7 +164,7 @@ def sooner(depth: int, starts: pd.DataFrame, condition: str) -> Claim:
 
 
 @figure("He against Xavier", name="race")
-def he_against_xavier(race: pd.DataFrame) -> Figure:
+def he_against_xavier(race: Frame) -> Figure:
     """Test loss of deep ReLU networks from the same draws on the same batches; a line is a seed of scratch, rings are torchref's.
     Where Xavier's line stays on the dashed one, the loss of guessing, nothing is learned. Late in the race a ring may leave its
     line: training has amplified rounding to the size of the numbers themselves.

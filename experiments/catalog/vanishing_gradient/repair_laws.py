@@ -10,8 +10,8 @@ import numpy as np
 from scipy.special import roots_gegenbauer
 
 from experiments import theory
+from experiments.lab.types import Array
 from scratch.activations import Activation
-from scratch.layers import Array
 
 KINDS = ("plain", "batch norm", "skip", "skip/√L")
 _NODES = 200  # of the quadrature over a sphere, in each of two directions

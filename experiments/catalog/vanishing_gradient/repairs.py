@@ -5,11 +5,10 @@ One thing changed at a time: other weights, batch norm, skip connections. Theory
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import theory
 from experiments.catalog.vanishing_gradient import repair_laws
@@ -17,12 +16,21 @@ from experiments.catalog.vanishing_gradient.shared import EXAMPLES, FINITE_WIDTH
 from experiments.compare import probes
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.lab.figures import key, panels, series
-from scratch import activations, initializers
-from scratch.contract import Batch, Job, Snapshot
-from scratch.layers import Array, Dense, Layer, Residual
-from scratch.losses import InnerProduct
-from scratch.network import Network, Parameters
-from scratch.normalization import BatchNorm
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import (
+    Batch,
+    BatchNorm,
+    Dense,
+    InnerProduct,
+    Job,
+    Layer,
+    Network,
+    Residual,
+    Snapshot,
+    activations,
+    initializers,
+)
+from scratch.network import Parameters
 from scratch.randomness import generator, stack
 
 TINY = 1e-30  # an ε of batch norm that is nothing beside any variance here
@@ -72,9 +80,7 @@ def of_init(kind: str, activation: str, init: str, depth: int, batch: int) -> tu
     ],
     cost=Cost(1.5, 660),
 )
-def repaired_stacks(
-    lab: Lab, kind: str, activation: str, depth: int, width: int, seeds: int, dtype: str
-) -> pd.DataFrame:
+def repaired_stacks(lab: Lab, kind: str, activation: str, depth: int, width: int, seeds: int, dtype: str) -> Frame:
     """log ‖∂J/∂z_l‖²/‖∂J/∂z_L‖² at every hidden layer l; z is what a Dense layer gives, or the sum after a skip connection.
 
     Inputs are at right angles to each other and of length √width, or with batch norm of the length that lets layer 1 be like
@@ -101,7 +107,7 @@ def repaired_stacks(
     )
 
 
-def sizes(job: Job, shot: Snapshot, inits: Sequence[str]) -> pd.DataFrame:
+def sizes(job: Job, shot: Snapshot, inits: Sequence[str]) -> Frame:
     """Mean and standard error over seeds for each init and layer; networks whose gradient underflows are left out."""
     at = [k for k, layer in enumerate(job.layers) if isinstance(layer, (Dense, Residual))]
     rms = np.array([probes.rms(shot.output_gradients[k]) for k in at])  # (layers, inits, seeds)
@@ -112,7 +118,7 @@ def sizes(job: Job, shot: Snapshot, inits: Sequence[str]) -> pd.DataFrame:
 
 
 @table
-def repaired(repaired_stacks: pd.DataFrame, width: int) -> pd.DataFrame:
+def repaired(repaired_stacks: Frame, width: int) -> Frame:
     """The table with the prediction at every layer, what finite width leaves open, and the predictions that are to fail."""
     key = ["kind", "activation", "init", "depth", "examples"]
     found = []
@@ -169,7 +175,7 @@ SAID = {  # of each kind of repair: name, statement, source, control
 
 
 @claims
-def of_repairs(repaired: pd.DataFrame) -> Iterator[Claim]:
+def of_repairs(repaired: Frame) -> Claims:
     """One for each kind of repair, over activations and weights: the first layer's squared gradient against the last's."""
     rows = repaired[(repaired.layer == 1) & (repaired.depth > 1) & (repaired.seeds > 1)]
     rows = rows[(rows.kind != "plain") | (rows.init != "standard")]
@@ -180,7 +186,7 @@ def of_repairs(repaired: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("What repairs it")
-def repairs(repaired: pd.DataFrame) -> Figure:
+def repairs(repaired: Frame) -> Figure:
     """One thing changed at a time, beginning from the standard weights of 2010: the gradient at every hidden layer, relative to
     the last one's. Lines that leave the panel below have vanished. Batch norm and skip connections repair every activation,
     other weights only where the activation's slope allows it. The price of batch norm is a mild explosion, that of plain skip

@@ -6,19 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from experiments.compare import probes
 from experiments.data import load
 from experiments.lab import Lab, looks
-from scratch import activations
-from scratch.categorical import CrossEntropy
-from scratch.contract import Batch, Job, Snapshot
+from experiments.lab.types import Array, Frame
+from scratch import SGD, Batch, CrossEntropy, Dense, InnerProduct, Job, Layer, Network, Snapshot, activations
 from scratch.initializers import Scheme
-from scratch.layers import Array, Dense, Layer
-from scratch.losses import InnerProduct
-from scratch.network import Network, Parameters
-from scratch.optimizers import SGD
+from scratch.network import Parameters
 from scratch.randomness import batches, generator, stack
 
 EXAMPLES = 16  # of the training set, on which the networks of the depth study are looked at
@@ -69,7 +64,7 @@ def moments(
     observe: Callable[[Snapshot], dict[str, list[Array]]],
     depths: Sequence[int] = (),
     **columns: Any,
-) -> pd.DataFrame:
+) -> Frame:
     """Mean and variance over the stack of what ``observe`` sees of each signal at each depth, with their standard errors."""
     rows: list[dict[str, Any]] = []
     for name, shot in shots.items():
@@ -77,7 +72,7 @@ def moments(
             for depth, values in zip(depths or range(1, len(observed) + 1), observed, strict=True):
                 named = {**columns, "backend": name, "signal": signal, "depth": depth}
                 rows += [named | statistic for statistic in statistics(values[np.isfinite(values)])]
-    return pd.DataFrame(rows)
+    return Frame(rows)
 
 
 def statistics(values: Array) -> list[dict[str, Any]]:
@@ -137,7 +132,7 @@ def classifiers(
     return classifying(layers, schemes, steps, seeds, data, dtype, looked_at)
 
 
-def followed(lab: Lab, job: Job, names: Sequence[str], condition: str | None = None, **columns: Any) -> pd.DataFrame:
+def followed(lab: Lab, job: Job, names: Sequence[str], condition: str | None = None, **columns: Any) -> Frame:
     """Loss and accuracy on the test set at every look; a loss that is not a number is infinite, its network at chance."""
     labels = job.evaluate["test"].y
     axes = {"quantity": ["loss", "accuracy"], "step": job.snapshots, "init": names, "seed": range(job.leading[-1])}

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from experiments.catalog.vanishing_gradient.shared import classifiers
 from experiments.lab import Cost, Lab, cells, figure
 from experiments.lab.figures import COLOURS, MARKERS, panels
+from experiments.lab.types import Figure, Frame
 from scratch import initializers
 
 DRIFTING = " xavier and he, depth 10"
@@ -22,9 +20,7 @@ TRACKED = 60  # steps over which the two implementations' parameters are followe
 @cells(
     lambda options: [{"activation": activation} for activation in options.activations], makes=(), cost=Cost(2.5, 160)
 )
-def drift(
-    lab: Lab, activation: str, train_width: int, train_steps: int, data: str, dtype: str
-) -> dict[str, pd.DataFrame]:
+def drift(lab: Lab, activation: str, train_width: int, train_steps: int, data: str, dtype: str) -> dict[str, Frame]:
     """How far the parameters of the two implementations drift apart while each trains alone."""
     steps, depth = min(TRACKED, train_steps), 10
     schemes = [initializers.by_name()[init] for init in ("xavier", "he")]
@@ -35,7 +31,7 @@ def drift(
 
 
 @figure("How well the two implementations agree")
-def agreement(agreement: pd.DataFrame) -> Figure:
+def agreement(agreement: Frame) -> Figure:
     """Largest difference between scratch and torchref in units of the rounding bound; below 0.001 it is drawn there. Left:
     at the same parameters, by part and quantity; right: after each has trained alone for that many steps, networks of ten layers
     all the way, those of every other page at the start. Above the dashed line they would not agree.

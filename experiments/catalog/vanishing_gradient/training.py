@@ -5,12 +5,10 @@ Networks of every activation, init scheme and depth in the same few steps: who h
 
 from __future__ import annotations
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from experiments.catalog.vanishing_gradient.shared import classifiers, followed, guessing
 from experiments.lab import Cost, Lab, cells, figure, table
 from experiments.lab.figures import heatmap, panels
+from experiments.lab.types import Figure, Frame
 from scratch import initializers
 
 SAME = {
@@ -42,7 +40,7 @@ def training(
     train_seeds: int,
     data: str,
     dtype: str,
-) -> pd.DataFrame:
+) -> Frame:
     """Loss and accuracy on the test set along the way, for a stack (init, seed) of networks of ``depth`` layers."""
     names = once(inits)
     schemes, looked_at = [initializers.by_name()[init] for init in names], max(2, min(15, train_steps // 15))
@@ -51,16 +49,16 @@ def training(
 
 
 @table
-def reached(training: pd.DataFrame) -> pd.DataFrame:
+def reached(training: Frame) -> Frame:
     """Loss and accuracy on the test set at the last step, mean and standard error over seeds."""
     last = training[training.step == training.groupby(["depth", "activation"]).step.transform("max")]
     grouped = last.groupby(["activation", "depth", "init", "backend", "step", "quantity"], sort=False).value
     found = {"mean": grouped.mean(), "standard_error": grouped.sem(), "seeds": grouped.size()}
-    return pd.DataFrame(found).reset_index()
+    return Frame(found).reset_index()
 
 
 @table
-def stalls(reached: pd.DataFrame, data: str, dtype: str) -> pd.DataFrame:
+def stalls(reached: Frame, data: str, dtype: str) -> Frame:
     """The number of layers from which each combination gains less than 1 % on guessing in these steps; NaN: none of them."""
     final = reached[reached.quantity == "loss"]
     from_depth = final.depth.where(final["mean"] > 0.99 * guessing(data, dtype))
@@ -69,7 +67,7 @@ def stalls(reached: pd.DataFrame, data: str, dtype: str) -> pd.DataFrame:
 
 
 @figure("What it costs")
-def trained(reached: pd.DataFrame) -> Figure:
+def trained(reached: Frame) -> Figure:
     """Test accuracy after the same few steps of training (SGD with momentum), by init scheme and number of layers, mean
     over the seeds of scratch. Cells at the share of guessing have not begun to learn in these steps (tables/stalls.csv
     names the depth for each combination); some of them begin later, as the race shows, and the schemes that keep the

@@ -5,12 +5,10 @@ The gradient before training is predicted; whether the network then learns in a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments.catalog.vanishing_gradient import repair_laws
 from experiments.catalog.vanishing_gradient.repairs import LN_100, NAMES, body, damped, of_init
@@ -18,9 +16,8 @@ from experiments.catalog.vanishing_gradient.shared import BATCH, PLATEAU, classi
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, figure, over_seeds, table
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
-from scratch import activations, initializers
-from scratch.layers import Dense
-from scratch.normalization import BatchNorm
+from experiments.lab.types import Claims, Figure, Frame
+from scratch import BatchNorm, Dense, activations, initializers
 
 FEW = 5  # layers; so few need no repair: they learn, or not, whatever becomes of the gradient on its way
 LEARNS = (-1.0, 3.0)  # powers of ten between which the first layer's gradient must lie, as a multiple of the last's
@@ -49,7 +46,7 @@ def mended_runs(
     repair_seeds: int,
     data: str,
     dtype: str,
-) -> pd.DataFrame:
+) -> Frame:
     """Test loss and accuracy of repaired networks of ``depth`` layers; each repair sees the same batches."""
     layers = body(kind, activations.by_name()[activation](), repair_width, depth - 1, BatchNorm())
     schemes, alpha = [initializers.by_name()[init] for init in TRAINED[kind]], repair_laws.scale(kind, depth - 1)
@@ -59,7 +56,7 @@ def mended_runs(
 
 
 @table
-def mended(mended_runs: pd.DataFrame, data: str, dtype: str) -> pd.DataFrame:
+def mended(mended_runs: Frame, data: str, dtype: str) -> Frame:
     """Lowest and last test loss of each repaired network's kind, with the gradient that is predicted before training.
 
     ``power``: log10 of the first layer's gradient over the last's. ``learns``: 1 where learning is predicted, 0 where not, NaN where
@@ -81,7 +78,7 @@ def mended(mended_runs: pd.DataFrame, data: str, dtype: str) -> pd.DataFrame:
 
 
 @claims
-def fates(mended: pd.DataFrame) -> Iterator[Claim]:
+def fates(mended: Frame) -> Claims:
     """The prediction from the gradient alone; no claim unless there are networks of both fates to tell apart."""
     if not {0.0, 1.0} <= set(mended.learns):
         return
@@ -109,12 +106,12 @@ def fates(mended: pd.DataFrame) -> Iterator[Claim]:
     )
 
 
-def against(found: pd.DataFrame, fate: float, other: str) -> pd.DataFrame:
+def against(found: Frame, fate: float, other: str) -> Frame:
     """The networks of one fate; as their control, what is called ``other`` with the same activation, on the same batches."""
     rows = found[found.learns == fate]
     controls = found[found.init == other].set_index(["activation", "backend"])
     chosen = controls.reindex(pd.MultiIndex.from_frame(rows[["activation", "backend"]]))
-    return pd.DataFrame(
+    return Frame(
         {
             "backend": rows.backend,
             "condition": rows.activation + ", " + rows.init,
@@ -129,7 +126,7 @@ def against(found: pd.DataFrame, fate: float, other: str) -> pd.DataFrame:
 
 
 @figure("Who learns")
-def who_learns(mended: pd.DataFrame) -> Figure:
+def who_learns(mended: Frame) -> Figure:
     """Lowest test loss of each network in the same few steps, against what theory says of its gradient before training: the
     start decides. In the green band learning is predicted, in the grey ones that nothing is learned, between them nothing.
     Colours are repairs, shapes activations; the dashed line is the loss of guessing, what is at the upper edge lies far above.

@@ -6,12 +6,10 @@ signal decide: gradients vanish or explode by as many factors as there are layer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from experiments import theory
 from experiments.catalog.vanishing_gradient.shared import FINITE_WIDTH, first_examples, hidden
@@ -19,11 +17,8 @@ from experiments.compare import probes
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.lab.figures import facets
-from scratch import activations, initializers
-from scratch.categorical import CrossEntropy
-from scratch.contract import Job
-from scratch.layers import Dense
-from scratch.network import Network
+from experiments.lab.types import Claims, Figure, Frame
+from scratch import CrossEntropy, Dense, Job, Network, activations, initializers
 from scratch.randomness import stack
 
 TO_LOG = 2 * np.log(10)  # from a power of ten to the natural logarithm of the square
@@ -41,7 +36,7 @@ KEY = ["depth", "activation", "init", "backend", "quantity"]
 )
 def measurements(
     lab: Lab, depth: int, activation: str, init: str, width: int, seeds: int, data: str, dtype: str
-) -> pd.DataFrame:
+) -> Frame:
     """Gradient and activation size at every layer of real networks on real data, at initialization."""
     batch = first_examples(data, dtype)
     layers = (*hidden(activations.by_name()[activation](), width, depth), Dense(load(data, dtype).classes))
@@ -54,7 +49,7 @@ def measurements(
 
 
 @table
-def layers(measurements: pd.DataFrame, options: Any) -> pd.DataFrame:
+def layers(measurements: Frame, options: Any) -> Frame:
     """log10 of each quantity's root mean square over seeds, gradients relative to the last hidden layer's, and the prediction."""
     frame = measurements[measurements.layer <= measurements.depth]
     normal = frame.value > np.finfo(options.dtype).tiny  # below it a number keeps few digits or none: it is left out
@@ -89,7 +84,7 @@ def predict(depth: int, activation: str, init: str, options: Any) -> dict[tuple[
 
 
 @table
-def ratios(layers: pd.DataFrame, width: int) -> pd.DataFrame:
+def ratios(layers: Frame, width: int) -> Frame:
     """Natural log of ‖∂J/∂z_first‖²/‖∂J/∂z_last‖², from the hidden layers."""
     first = layers[(layers.quantity == "gradient") & (layers.layer == 1) & (layers.depth > 1) & (layers.seeds > 1)]
     return first[["depth", "activation", "init", "backend"]].assign(
@@ -102,7 +97,7 @@ def ratios(layers: pd.DataFrame, width: int) -> pd.DataFrame:
 
 
 @claims
-def mean_field(ratios: pd.DataFrame, options: Any) -> Iterator[Claim]:
+def mean_field(ratios: Frame, options: Any) -> Claims:
     """One for each activation, over all its init schemes and depths."""
     for activation in options.activations:
         rows = ratios[np.isfinite(ratios.predicted) & (ratios.activation == activation)]
@@ -118,7 +113,7 @@ def mean_field(ratios: pd.DataFrame, options: Any) -> Iterator[Claim]:
 
 
 @claims
-def notes(measurements: pd.DataFrame) -> Iterator[Claim]:
+def notes(measurements: Frame) -> Claims:
     """The notes' sqrt(2/n), n the width of the layer before, is He's scheme: not about the same, the same."""
     at = ["depth", "activation", "backend", "quantity", "seed", "layer"]
     sizes = {init: group.set_index(at).value for init, group in measurements.groupby("init")}
@@ -127,7 +122,7 @@ def notes(measurements: pd.DataFrame) -> Iterator[Claim]:
     other = next((init for init in ("xavier", "lecun", "standard", "small_normal") if init in sizes), None)
     apart = abs(sizes["notes"] / sizes["he"] - 1).groupby("backend").max()
     wrong = abs(sizes[other] / sizes["he"] - 1).groupby("backend").max() if other else apart + 1
-    frame = pd.DataFrame({"backend": apart.index, "measured": apart.to_numpy(), "control_measured": wrong.to_numpy()})
+    frame = Frame({"backend": apart.index, "measured": apart.to_numpy(), "control_measured": wrong.to_numpy()})
     yield Claim(
         name="the notes' rule is He's",
         statement="The notes' random weights × sqrt(2/n), n the width of the layer before, give every signal that He's scheme gives.",
@@ -139,7 +134,7 @@ def notes(measurements: pd.DataFrame) -> Iterator[Claim]:
 
 
 @figure("The gradient, layer by layer")
-def gradient_by_layer(layers: pd.DataFrame) -> Figure:
+def gradient_by_layer(layers: Frame) -> Figure:
     """Size of the gradient at every hidden layer's pre-activation, relative to the last hidden layer's, at initialization.
     Read it from right (the output) to left (the input): a line that falls to the left is a vanishing gradient, one that rises an
     exploding one, a flat one is repaired. The lines are not fitted: they are the mean-field recursion, from the data's norms and
@@ -149,14 +144,14 @@ def gradient_by_layer(layers: pd.DataFrame) -> Figure:
 
 
 @figure("The activations, layer by layer")
-def activation_by_layer(layers: pd.DataFrame) -> Figure:
+def activation_by_layer(layers: Frame) -> Figure:
     """Size of the activations of the same networks. Where a signal dies on its way up (ReLU and tanh with small weights), the
     gradient dies on its way down; sigmoid's activations settle near ½ whatever the scheme: only the gradient shows the trouble.
     """
     return by_layer(layers[layers.quantity == "activation"], "root mean square activation")
 
 
-def by_layer(layers: pd.DataFrame, what: str) -> Figure:
+def by_layer(layers: Frame, what: str) -> Figure:
     deepest = layers.depth.max()
     return facets(
         layers[layers.depth == deepest],
@@ -171,7 +166,7 @@ def by_layer(layers: pd.DataFrame, what: str) -> Figure:
 
 
 @figure("The price of depth")
-def gradient_by_depth(ratios: pd.DataFrame) -> Figure:
+def gradient_by_depth(ratios: Frame) -> Figure:
     """The first hidden layer's gradient against the last's, for every depth: straight where each layer multiplies by the
     same factor, bent for tanh with n·Var W near 1, where the factor tends to 1 as the signal shrinks.
     """
