@@ -24,6 +24,7 @@ from torch import nn
 import scratch
 from experiments.lab.options import require
 from scratch import initializers, randomness
+from scratch.network import merge
 from scratch.training import start, step
 from torchref import conventions
 from torchref.network import Network
@@ -49,7 +50,15 @@ def main() -> None:
         "--threads", type=int, nargs="+", default=[1, 2], help="thread counts to measure (default: 1 2)"
     )
     parser.add_argument("--rounds", type=int, default=9, help="rounds of which the median is taken (default: 9)")
+    parser.add_argument(
+        "--peers", action="store_true", help="beside JAX and scikit-learn too, on one core (some minutes)"
+    )
     options = parser.parse_args()
+    if options.peers:
+        from experiments import peers
+
+        peers.main()
+        return
     for name in ("threads", "rounds"):
         values = np.atleast_1d(getattr(options, name))
         require(
@@ -132,7 +141,8 @@ def in_scratch(network: scratch.Network, parameters: tuple, x: np.ndarray, y: np
 
 def network_twin(network: scratch.Network, parameters: tuple) -> nn.Module:
     module = Network(network)
-    module.load_state_dict(conventions.state(parameters, torch.device("cpu")))
+    held = merge(parameters, network.buffers(dtype=np.float32))
+    module.load_state_dict(conventions.tensors(held, torch.device("cpu")))
     return nn.Sequential(*module.layers)
 
 

@@ -10,12 +10,16 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
+from functools import cache  # noqa: E402
+from importlib import import_module  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
 from toybox import TESTS, Toy  # noqa: E402
 
 from experiments.lab.experiment import names  # noqa: E402
+from experiments.lab.result import Result  # noqa: E402
 from experiments.run import run  # noqa: E402
 
 TINY = (
@@ -53,7 +57,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
         def _split_scope(self, nodeid: str) -> str:
             if any(name in nodeid for name in SMALL_TOO):
                 return "test_vanishing_gradient"
-            return Path(nodeid.partition("::")[0]).stem
+            file, _, test = nodeid.partition("::")
+            name = test.partition("[")[2].rstrip("]")
+            if file.endswith("test_every_experiment.py"):  # it shares the small run
+                return f"test_{name}_experiment" if name in ("gradients", "losses") else f"test_{name}"
+            return Path(file).stem
 
     return ByFile(config, log)
 
@@ -61,7 +69,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of whole experiments get the marker of that name; they and slow tests run only when -m asks for them."""
     files = {f"test_{name}{ending}" for name in names() for ending in ("", "_experiment")}
-    files -= {"test_losses", "test_gradients"}  # these are the library's
+    files = files - {"test_losses", "test_gradients"} | {"test_every_experiment"}  # those are the library's
     for item in items:
         wants_small = any(name in item.nodeid for name in SMALL_TOO)
         if (wants_small or item.path.stem in files) and not item.get_closest_marker("slow"):
@@ -89,11 +97,30 @@ def toy_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def small_options(name: str) -> dict[str, Any]:
+    """Options with which an experiment takes seconds, as the file of its tests has them."""
+    if name == "vanishing_gradient":
+        return SMALL
+    module = import_module(f"test_{name}_experiment" if name in ("gradients", "losses") else f"test_{name}")
+    return vars(module).get("TINY") or module.SMALL
+
+
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory):
-    """A run of the real experiment that takes seconds and in which everything holds, and its folder."""
-    folder = tmp_path_factory.mktemp("small") / "results"
-    return run("vanishing_gradient", out=str(folder), **SMALL), folder
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Result, Path]]:
+    """A run of an experiment with those options, made once, and its folder."""
+
+    @cache
+    def made(name: str) -> tuple[Result, Path]:
+        folder = tmp_path_factory.mktemp(name) / "results"
+        return run(name, out=str(folder), **small_options(name)), folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def small(ran):
+    """The real experiment's."""
+    return ran("vanishing_gradient")
 
 
 @pytest.fixture

@@ -14,36 +14,19 @@ import torch
 
 from experiments.catalog.chain_rule import cost, graph, laws, paths, products, shared, twice
 from experiments.compare.backends import backends
-from experiments.lab import store
-from experiments.lab.executors import Failure
 from experiments.lab.experiment import load
 from experiments.lab.judge import judge
-from experiments.lab.sweep import assemble
-from experiments.run import run
 from scratch.autodiff import Var
 from scratch.errors import InvalidInput
 
 EXPERIMENT = load("chain_rule")
 SMALL = {"points": 20, "factors": (1, 2, 7), "draws": 3}
-CLAIMS = {
-    "∂z/∂x = 4x": "without ∂y/∂x",
-    "the dropped +1": "a difference of 0",
-    "a sum over paths": "through y2 cut",
-    "a node's share": "largest term",
-    "the product of the others": "all factors",
-    "the product rule": "product of the slopes",
-    "H v of a product": "diagonal",
-    "backwards: one pass": "n²",
-    "forwards: n passes": "3n − 1",
-    "differentiated twice": "diagonal",
-}
 BACKENDS = pytest.mark.parametrize("backend", shared.BACKENDS)
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chain")
-    return run(EXPERIMENT, out=str(folder), **SMALL), folder
+@pytest.fixture(scope="session")
+def small(ran):
+    return ran("chain_rule")
 
 
 @pytest.fixture
@@ -58,24 +41,6 @@ def verdicts(result, **spoilt):
         .set_index("claim")
         .verdict
     )
-
-
-def test_every_claim_holds_on_both(result):
-    """A claim that is lost, or that one of the implementations does not bear out."""
-    assert dict(result.claims.set_index("claim").verdict) == dict.fromkeys(CLAIMS, "holds")
-    assert result.holds and set(result.tables["agreement"].part) == {"slopes", "chains"}
-    assert (result.tables["agreement"].bound > 0).all()
-    conditions = result.tables["comparisons"].groupby(["claim", "condition"]).backend.agg(set)
-    assert (conditions == {"scratch", "torchref"}).all()
-    assert list(result.figures()) == ["graph", "tape", "two_paths", "one_apart", "one_pass"]
-
-
-@pytest.mark.parametrize("claim", CLAIMS)
-def test_every_control_fails_on_both(result, claim):
-    """A control that would pass, or that only one of the two sees through."""
-    rows = result.tables["comparisons"].query("claim == @claim")
-    assert (rows.groupby("backend").control_z.apply(lambda z: z.abs().max()) > 1e6).all()
-    assert CLAIMS[claim] in result.claims.set_index("claim").control[claim]
 
 
 def test_only_x2_loses_a_path(result):
@@ -290,44 +255,3 @@ def test_no_way_is_no_share():
 def test_bad_options_are_refused(changed, named):
     with pytest.raises(InvalidInput, match=f"{named}: expected"):
         EXPERIMENT.options(**changed)
-
-
-LOST = {
-    "written_down": {"a node's share"}, "slopes": {"∂z/∂x = 4x", "a sum over paths"}, "ways": set(), "programs": {"the dropped +1"},
-    "multiplications": {"backwards: one pass", "forwards: n passes"}, "seconds": {"differentiated twice"},
-    "chains": {"the product of the others", "the product rule", "H v of a product"},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("part", LOST)
-def test_a_part_that_fails_is_rows_of_failures(small, part):
-    """An analysis or a figure that needs every part: one part's fault would lose all the others."""
-    result, folder = small
-    held, cells = (
-        store.Store(folder / "cells", EXPERIMENT.definition.version),
-        EXPERIMENT.definition.cells(result.options),
-    )
-    outcomes = {n: Failure("memory") if cell.part == part else held.load(cell) for n, cell in enumerate(cells)}
-    found = assemble(EXPERIMENT, result.options, cells, outcomes, {})
-    assert len(found.tables["failures"]) == sum(cell.part == part for cell in cells)
-    assert dict(found.claims.set_index("claim").verdict) == dict.fromkeys(set(CLAIMS) - LOST[part], "holds")
-    assert not found.holds and found.finding and found.figures()
-
-
-@pytest.mark.slow
-def test_the_default_run_gives_the_committed_tables(tmp_path):
-    """Committed numbers of other code, other options or another machine's luck; differences are rounding itself."""
-    committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
-    result = run(EXPERIMENT, out=str(tmp_path), jobs=2)
-    assert result.holds
-    rounding = {
-        "agreement": ["part", "condition", "step", "quantity"], "claims": ["claim", "verdict"],
-        "comparisons": ["claim", "backend", "condition", "standard_error"], "chains": ["backend", "n", "quantity"],
-        "slopes": ["backend", "example", "witness", "variable"], "seconds": ["backend", "example", "quantity"],
-    }  # fmt: skip
-    for path in sorted(committed.glob("*.csv")):
-        theirs, ours = pd.read_csv(path), pd.read_csv(tmp_path / "tables" / path.name)
-        if path.stem in rounding:
-            columns = rounding[path.stem]
-            theirs, ours = (frame[columns].sort_values(columns, ignore_index=True) for frame in (theirs, ours))
-        pd.testing.assert_frame_equal(ours, theirs, check_exact=False, rtol=1e-6, atol=1e-9, obj=path.name)

@@ -19,11 +19,9 @@ from experiments.catalog.vanishing_gradient import (
     training,
     who_learns,
 )
-from experiments.lab import Lab, store
-from experiments.lab.executors import Failure
+from experiments.lab import Lab
 from experiments.lab.experiment import load
 from experiments.lab.judge import judge
-from experiments.lab.sweep import assemble
 from experiments.run import run
 from scratch import initializers
 from scratch.activations import Identity, ReLU, Sigmoid, Tanh
@@ -78,7 +76,6 @@ LOOKED = {
     "repaired_stacks",
 }
 TRAINED = {"training", "clipping_runs", "race_runs", "drift"}
-CONTROL = {"measured": "measured", "predicted": "predicted", "standard_error": "error"}
 
 
 @pytest.fixture
@@ -92,21 +89,6 @@ def verdicts(result, **spoilt: pd.DataFrame) -> pd.Series:
     return judge(analysis.claims)[0].set_index("claim").verdict
 
 
-def test_every_claim_is_made_and_holds(result):
-    """A claim that is lost, or that one of the implementations does not bear out."""
-    assert set(result.claims.claim) == CLAIMS
-    assert dict(result.claims.set_index("claim").verdict) == dict.fromkeys(CLAIMS, "holds")
-    assert result.holds and result.tables["failures"].empty
-
-
-def test_every_claim_says_all_that_it_must(result):
-    """A verdict without the numbers that it stands on."""
-    filled = ["statement", "predicted", "scratch", "torchref", "standard_error", "z_scratch", "z_torchref", "limit",
-              "control", "control_z", "source", "basis"]  # fmt: skip
-    assert result.claims[filled].notna().all(axis=None)
-    assert (result.claims.statement.str.len() > 20).all()
-
-
 def test_the_implementations_agree_in_every_part(result):
     """A part that is not compared, or a bound that nothing could exceed."""
     agreement = result.tables["agreement"]
@@ -118,52 +100,11 @@ def test_the_implementations_agree_in_every_part(result):
     assert agreement.ratio.max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    "table",
-    [
-        "products",
-        "deaths",
-        "depth_scale",
-        "exploded",
-        "lookalikes",
-        "ratio",
-        "layers",
-        "ratios",
-        "race",
-        "starts",
-        "reached",
-        "training",
-        "comparisons",
-        "measurements",
-        "repaired",
-        "clipped",
-        "first_steps",
-    ],
-)
-def test_both_implementations_have_every_row(result, table):
-    """A condition that only one of the two has measured."""
-    frame = result.tables[table]
-    key = [c for c in frame if frame[c].dtype.kind not in "f" and c != "backend"]
-    ours, theirs = (frame[frame.backend == name][key].reset_index(drop=True) for name in ("scratch", "torchref"))
-    assert len(ours) > 0
-    pd.testing.assert_frame_equal(ours.sort_values(key, ignore_index=True), theirs.sort_values(key, ignore_index=True))
-
-
 def test_every_condition_asked_for_is_measured(result):
     """A combination of depth, activation and init that is dropped."""
     options = result.options
     measured = result.tables["measurements"][["depth", "activation", "init", "seed"]].drop_duplicates()
     assert len(measured) == len(options.depths) * len(options.activations) * len(options.inits) * options.seeds
-
-
-@pytest.mark.parametrize("name", sorted(CLAIMS))
-def test_the_control_fails_the_same_test(result, name):
-    """A test so weak that it would let the control pass, were the control what was measured and predicted."""
-    claim = next(c for c in EXPERIMENT.definition.analyse(result.tables, result.options).claims if c.name == name)
-    frame = claim.comparisons
-    instead = {new: frame[f"control_{old}"] for new, old in CONTROL.items() if f"control_{old}" in frame}
-    controlled = replace(claim, comparisons=frame.assign(**instead))
-    assert judge([controlled])[0].verdict[0] == "fails"
 
 
 def test_the_same_tables_give_the_same_claims(result):
@@ -259,19 +200,6 @@ def test_one_implementation_that_errs_fails_the_claim(result, backend, table, co
     assert verdicts(result, **{table: frame})[claim] == "fails"
 
 
-@pytest.mark.parametrize("part", sorted(LOOKED | TRAINED))
-def test_a_part_that_fails_is_rows_of_failures(small, part):
-    """An analysis or a figure that needs every part: one part's fault would lose all the others."""
-    result, folder = small
-    held = store.Store(folder / "cells", EXPERIMENT.definition.version)
-    cells = EXPERIMENT.definition.cells(result.options)
-    outcomes = {n: Failure("memory") if cell.part == part else held.load(cell) for n, cell in enumerate(cells)}
-    found = assemble(EXPERIMENT, result.options, cells, outcomes, {})
-    assert not found.holds
-    assert len(found.tables["failures"]) == sum(cell.part == part for cell in cells)
-    assert found.finding and found.figures()
-
-
 @pytest.mark.parametrize(
     "changed",
     [
@@ -340,31 +268,6 @@ def test_data_is_the_same_every_time(name):
 
 
 # --- the committed results -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_the_default_run_gives_the_committed_tables(tmp_path):
-    """Committed numbers of other code, other options or another machine's luck."""
-    from experiments.lab.executors import default_jobs
-
-    committed = store.ROOT / "results" / EXPERIMENT.name / "tables"
-    result = run(EXPERIMENT, out=str(tmp_path), jobs=default_jobs())
-    assert result.holds
-    for path in sorted(committed.glob("*.csv")):
-        theirs, ours = pd.read_csv(path), pd.read_csv(tmp_path / "tables" / path.name)
-        if path.stem == "agreement":  # differences are rounding itself; which layer is worst may change too
-            theirs, ours = (frame[["part", "condition", "step", "quantity"]] for frame in (theirs, ours))
-        if path.stem in (
-            "claims",
-            "comparisons",
-        ):  # z is a difference of nearly equal numbers; the worst comparison may change
-            columns = (
-                ["claim", "verdict"]
-                if path.stem == "claims"
-                else ["claim", "backend", "condition", "measured", "predicted"]
-            )
-            theirs, ours = theirs[columns], ours[columns]
-        pd.testing.assert_frame_equal(ours, theirs, check_exact=False, rtol=1e-6, atol=1e-9, obj=path.name)
 
 
 def test_stalls_names_the_first_depth_that_gains_nothing():
