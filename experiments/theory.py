@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import gammaln, polygamma, psi
 
 from scratch.activations import Activation, HardTanh, Softplus
+from scratch.errors import InvalidInput
 from scratch.layers import Array
 
 LOG_NORMAL_MEAN = -(np.euler_gamma + np.log(2)) / 2  # E log|N(0, 1)| = −0.6352
@@ -32,6 +33,18 @@ VARIANCES: dict[str, Callable[[int, int], float]] = {  # Var W of each init sche
     "notes": lambda n_out, n_in: 2 / n_in,
     "orthogonal": lambda n_out, n_in: 1 / max(n_in, n_out),
 }
+
+
+NOT_CENTRED = {"ones", "constant", "identity", "uniform"}  # schemes that mean field does not describe
+
+
+def variance(init: str) -> Callable[[int, int], float] | None:
+    """Var W of the scheme, from (n_out, n_in); None where mean field says nothing. Raises InvalidInput for one that is not listed here."""
+    if init in VARIANCES:
+        return VARIANCES[init] if init != "zeros" else None
+    if init in NOT_CENTRED:
+        return None
+    raise InvalidInput(f"theory.VARIANCES does not say the variance of the init scheme {init!r}")
 
 
 def product_moments(depth: Array) -> tuple[Array, Array]:

@@ -68,10 +68,11 @@ def layers(measurements: Frame, options: Any) -> Frame:
 
 def predict(depth: int, activation: str, init: str, options: Any) -> dict[tuple[str, int], float]:
     """log10 sizes of gradient and activation at every hidden layer, by the mean-field recursion from the data's own norms."""
-    if init not in theory.VARIANCES or init == "zeros":
+    variance = theory.variance(init)
+    if variance is None:
         return {}
     batch, chosen = first_examples(options.source, options.dtype), activations.by_name()[activation]()
-    features, width, variance = len(batch.x), options.width, theory.VARIANCES[init]
+    features, width = len(batch.x), options.width
     q = variance(width, features) * (batch.x.astype(np.float64) ** 2).sum(0)  # of layer 1, example by example
     sizes, log_chi = theory.mean_field(chosen, q, width * variance(width, width), 0.0, depth)
     slope = log_chi[-1]  # the gradient at the last pre-activation carries its slope: examples weigh by it
