@@ -12,8 +12,6 @@ if __name__ == "__main__":
     begin("experiments.benchmark")
 
 import argparse
-import time
-from collections.abc import Callable
 from statistics import median
 
 import numpy as np
@@ -22,12 +20,11 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 import scratch
+from experiments import peers
 from experiments.lab.options import require
+from experiments.peers import TORCH, Timed, network_twin, race
 from scratch import initializers, randomness
-from scratch.network import merge
 from scratch.training import start, step
-from torchref import conventions
-from torchref.network import Network
 
 SIZES = {  # name: (widths, batch, steps a round)
     "64-32-10 batch 32": ((64, 32, 10), 32, 400),
@@ -36,10 +33,7 @@ SIZES = {  # name: (widths, batch, steps a round)
     "784-1024-1024-10 batch 256": ((784, 1024, 1024, 10), 256, 3),
 }
 MEMBERS = 60
-TORCH = {"eager": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 OPTIMIZER = scratch.SGD(0.01, momentum=0.9)
-
-Timed = Callable[[int], None]  # runs that many steps
 
 
 def main() -> None:
@@ -55,8 +49,6 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.peers:
-        from experiments import peers
-
         peers.main()
         return
     for name in ("threads", "rounds"):
@@ -84,19 +76,6 @@ def main() -> None:
             ratio = median(b / a for a, b in zip(times["stack"], times["loop"], strict=True))
             print(f"{MEMBERS} networks 64-32-10 batch 32: scratch stack {median(times['stack']) * 1e6:.0f}, torch loop "
                   f"{median(times['loop']) * 1e6:.0f}: the stack is {ratio:.1f} times faster")  # fmt: skip
-
-
-def race(timed: dict[str, Timed], steps: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds a step of every contender in every round, after a warm-up."""
-    for run in timed.values():
-        run(max(2, steps // 4))
-    times: dict[str, list[float]] = {name: [] for name in timed}
-    for _ in range(rounds):
-        for name, run in timed.items():
-            begin = time.perf_counter()
-            run(steps)
-            times[name].append((time.perf_counter() - begin) / steps)
-    return times
 
 
 def contenders(widths: tuple[int, ...], batch: int) -> dict[str, Timed]:
@@ -137,13 +116,6 @@ def in_scratch(network: scratch.Network, parameters: tuple, x: np.ndarray, y: np
             step(job, state, job.data)
 
     return run
-
-
-def network_twin(network: scratch.Network, parameters: tuple) -> nn.Module:
-    module = Network(network)
-    held = merge(parameters, network.buffers(dtype=np.float32))
-    module.load_state_dict(conventions.tensors(held, torch.device("cpu")))
-    return nn.Sequential(*module.layers)
 
 
 def in_torch(models: list[nn.Module], x: np.ndarray, y: np.ndarray, flags: dict[str, bool]) -> Timed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -21,12 +22,16 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 import scratch as s
-from experiments import benchmark
 from scratch import initializers, randomness
+from scratch.network import merge
 from scratch.optimizers import Optimizer
+from torchref import conventions
 from torchref.layers import MaskedDropout
+from torchref.network import Network
 
 ROUNDS = 15
+TORCH = {"eager": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
+Timed = Callable[[int], None]  # runs that many steps
 SGD, ADAM = s.SGD(0.01, momentum=0.9), s.Adam(0.001)
 SIZES = {  # widths, batch, steps a round
     "64-32-10": ((64, 32, 10), 32, 300),
@@ -75,7 +80,7 @@ class Race:
         )
 
 
-def in_scratch(race: Race) -> benchmark.Timed:
+def in_scratch(race: Race) -> Timed:
     job = race.job()
     state = s.training.start(job)
 
@@ -87,10 +92,10 @@ def in_scratch(race: Race) -> benchmark.Timed:
     return run
 
 
-def in_torch(race: Race, flags: dict[str, bool]) -> benchmark.Timed:
+def in_torch(race: Race, flags: dict[str, bool]) -> Timed:
     job = race.job()
     one = s.Network(job.layers, race.widths[0])
-    twins = benchmark.network_twin(one, job.parameters)
+    twins = network_twin(one, job.parameters)
     drawing = (
         nn.Dropout(m.rate) if isinstance(m, MaskedDropout) else m for m in twins.children()
     )  # the twin wants to be handed its masks
@@ -109,7 +114,7 @@ def in_torch(race: Race, flags: dict[str, bool]) -> benchmark.Timed:
     return run
 
 
-def in_jax(race: Race) -> benchmark.Timed:
+def in_jax(race: Race) -> Timed:
     """The step as JAX's tutorials write it: pure functions under ``jit``, a stack under ``vmap``."""
     import jax
     import jax.numpy as jnp
@@ -166,7 +171,7 @@ def _updated(jax: Any, momentum: bool, params: Any, gradient: Any, memory: Any, 
     return moved, [first, second]
 
 
-def in_sklearn(race: Race) -> benchmark.Timed:
+def in_sklearn(race: Race) -> Timed:
     """One call of ``partial_fit`` on a batch is one update. Its weights are its own draws."""
     from sklearn.neural_network import MLPClassifier
 
@@ -184,17 +189,37 @@ def in_sklearn(race: Race) -> benchmark.Timed:
     return run
 
 
-def fastest(contestants: dict[str, benchmark.Timed], steps: int) -> dict[str, float]:
+def network_twin(network: s.Network, parameters: tuple) -> nn.Module:
+    module = Network(network)
+    held = merge(parameters, network.buffers(dtype=np.float32))
+    module.load_state_dict(conventions.tensors(held, torch.device("cpu")))
+    return nn.Sequential(*module.layers)
+
+
+def race(timed: dict[str, Timed], steps: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds a step of every contender in every round, after a warm-up."""
+    for run in timed.values():
+        run(max(2, steps // 4))
+    times: dict[str, list[float]] = {name: [] for name in timed}
+    for _ in range(rounds):
+        for name, run in timed.items():
+            begin = time.perf_counter()
+            run(steps)
+            times[name].append((time.perf_counter() - begin) / steps)
+    return times
+
+
+def fastest(contestants: dict[str, Timed], steps: int) -> dict[str, float]:
     """Microseconds a step of each one's fastest round; PyTorch's best way counts as PyTorch."""
-    times = {name: min(found) * 1e6 for name, found in benchmark.race(contestants, steps, ROUNDS).items()}
-    ways = [times.pop(name) for name in benchmark.TORCH if name in times]
+    times = {name: min(found) * 1e6 for name, found in race(contestants, steps, ROUNDS).items()}
+    ways = [times.pop(name) for name in TORCH if name in times]
     return times | ({"torch": min(ways)} if ways else {})
 
 
-def contestants(race: Race, there: list[str]) -> dict[str, benchmark.Timed]:
+def contestants(race: Race, there: list[str]) -> dict[str, Timed]:
     found = {"scratch": in_scratch(race)}
     if not race.members:
-        found |= {name: in_torch(race, flags) for name, flags in benchmark.TORCH.items()}
+        found |= {name: in_torch(race, flags) for name, flags in TORCH.items()}
     if "jax" in there:
         found["jax"] = in_jax(race)
     if "sklearn" in there and race.optimizer is SGD and not race.members and not race.between:

@@ -15,7 +15,10 @@ from scratch.layers import Array, Layer, Tensors, silent
 from scratch.options import require
 from scratch.special import normal_cdf
 
-SELU_ALPHA, SELU_LAMBDA = 1.6732632423543772848, 1.0507009873554804934  # closed forms: tests/scratch/test_activations.py
+SELU_ALPHA, SELU_LAMBDA = (
+    1.6732632423543772848,
+    1.0507009873554804934,
+)  # closed forms: tests/scratch/test_activations.py
 GELU_SCALE, GELU_CUBE = sqrt(2 / pi), 0.044715
 
 
