@@ -20,16 +20,13 @@ from scratch.errors import InvalidInput, unknown
 from scratch.layers import Array, Shape, Tensors
 from scratch.network import Network, Parameters
 
-NAMES = {  # array of a layer -> its name in a file, which is PyTorch's
+NAMES = {  # array of a layer -> its name in a file, which is PyTorch's; buffers are called so here, too
     "W": "weight",
     "b": "bias",
     "gamma": "weight",
     "beta": "bias",
-    "mean": "running_mean",
-    "variance": "running_var",
-    "batches": "num_batches_tracked",
 }
-AXES = {"W": 2, "batches": 0}  # how many of (rows, columns) are left in a file: of all others the rows
+AXES = {"W": 2, "num_batches_tracked": 0}  # how many of (rows, columns) are left in a file: of all others the rows
 FLOATS = ("float64", "float32", "float16")
 TRIES = 20_000  # steps of the search for an order; it needs more only where names say next to nothing
 ROOM = 2**24  # a layer may be so wide though no array of the file has as many numbers
@@ -221,7 +218,7 @@ def _check(prefix: str, held: Tensors, place: str, shapes: Mapping[str, Shape], 
         raise InvalidInput(f"{prefix!r} should hold {sorted(shapes)}, as {place}; it holds {sorted(held)}")
     for name, a in held.items():
         key, shape = f"{prefix}.{name}".lstrip("."), shapes[name]
-        counts = name == NAMES["batches"]
+        counts = name == "num_batches_tracked"
         if (a.dtype.kind == "f") == counts:
             raise InvalidInput(f"{key} must be {'whole numbers' if counts else 'floating point'}, got {a.dtype}")
         core = a.shape[a.ndim - len(shape) :] if stacked and a.ndim > len(shape) else a.shape

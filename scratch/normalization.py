@@ -22,21 +22,25 @@ class BatchNorm(Layer):
     Raises InvalidInput for a training batch of fewer than two examples, which has no variance.
     """
 
-    epsilon: float = 1e-5
+    eps: float = 1e-5
     momentum: float | None = 0.1
     affine: bool = True
     running: bool = False  # after training: μ and σ² are the running ones
 
     def __post_init__(self) -> None:
         # a unit without variance would be 0/0
-        require(0 < self.epsilon < inf, self, "epsilon", "be positive, as in PyTorch, and finite")
+        require(0 < self.eps < inf, self, "eps", "be positive, as in PyTorch, and finite")
         require(self.momentum is None or 0 <= self.momentum <= 1, self, "momentum", "lie in [0, 1], or be None")
 
     def shapes(self, n_in: int) -> dict[str, Shape]:
         return {"gamma": (n_in, 1), "beta": (n_in, 1)} if self.affine else {}
 
     def buffers(self, n_in: int) -> dict[str, Array]:
-        return {"mean": np.zeros((n_in, 1)), "variance": np.ones((n_in, 1)), "batches": np.zeros((1, 1))}
+        return {
+            "running_mean": np.zeros((n_in, 1)),
+            "running_var": np.ones((n_in, 1)),
+            "num_batches_tracked": np.zeros((1, 1)),
+        }
 
     def inference(self) -> Layer:
         return replace(self, running=True)
@@ -48,10 +52,10 @@ class BatchNorm(Layer):
     @silent
     def forward(self, p: Tensors, x: Array) -> tuple[Array, tuple[Array, Array]]:
         if self.running:
-            normal, variance = x - p["mean"], p["variance"]
+            normal, variance = x - p["running_mean"], p["running_var"]
         else:
             normal, variance = self._measure(p, x)
-        factor = 1 / np.sqrt(variance + self.epsilon)  # (…, o, 1)
+        factor = 1 / np.sqrt(variance + self.eps)  # (…, o, 1)
         normal *= factor
         return _affine(p, normal, self.affine), (normal, factor)
 
@@ -61,9 +65,9 @@ class BatchNorm(Layer):
         self.check_examples(m)
         apart, mean = centred(x, -1)
         variance = np.add.reduce(apart * apart, axis=-1, keepdims=True) / m
-        p["batches"] += 1
-        weight = self.momentum if self.momentum is not None else 1 / p["batches"]
-        for name, new in (("mean", mean), ("variance", variance * (m / (m - 1)))):
+        p["num_batches_tracked"] += 1
+        weight = self.momentum if self.momentum is not None else 1 / p["num_batches_tracked"]
+        for name, new in (("running_mean", mean), ("running_var", variance * (m / (m - 1)))):
             p[name] *= 1 - weight  # not old + weight (new − old): a first value of weight 1 keeps all its digits
             p[name] += weight * new
         return apart, variance
@@ -76,11 +80,11 @@ class BatchNorm(Layer):
 
     def formula(self, p: Tensors, x: Any) -> Any:
         self.check_examples(x.shape[-1])
-        mean, variance = p["mean"], p["variance"]
+        mean, variance = p["running_mean"], p["running_var"]
         if not self.running:
             mean = np.mean(x, axis=-1, keepdims=True)
             variance = np.mean((x - mean) ** 2, axis=-1, keepdims=True)
-        normal = (x - mean) / np.sqrt(variance + self.epsilon)
+        normal = (x - mean) / np.sqrt(variance + self.eps)
         return p["gamma"] * normal + p["beta"] if self.affine else normal
 
 
@@ -88,11 +92,11 @@ class BatchNorm(Layer):
 class LayerNorm(Layer):
     """A = γ (X − μ)/√(σ² + ε) + β, μ and σ² (biased) of each example over its units (Ba, Kiros & Hinton 2016, Eq. 3)."""
 
-    epsilon: float = 1e-5
+    eps: float = 1e-5
     affine: bool = True
 
     def __post_init__(self) -> None:
-        require(0 <= self.epsilon < inf, self, "epsilon", "be 0 or more, and finite")
+        require(0 <= self.eps < inf, self, "eps", "be 0 or more, and finite")
 
     def shapes(self, n_in: int) -> dict[str, Shape]:
         return {"gamma": (n_in, 1), "beta": (n_in, 1)} if self.affine else {}
@@ -101,7 +105,7 @@ class LayerNorm(Layer):
     def forward(self, p: Tensors, x: Array) -> tuple[Array, tuple[Array, Array]]:
         normal, _ = centred(x, -2)
         variance = np.add.reduce(normal * normal, axis=-2, keepdims=True) / x.shape[-2]
-        factor = 1 / np.sqrt(variance + self.epsilon)  # (…, 1, m)
+        factor = 1 / np.sqrt(variance + self.eps)  # (…, 1, m)
         normal *= factor
         return _affine(p, normal, self.affine), (normal, factor)
 
@@ -113,7 +117,7 @@ class LayerNorm(Layer):
 
     def formula(self, p: Tensors, x: Any) -> Any:
         mean = np.mean(x, axis=-2, keepdims=True)
-        normal = (x - mean) / np.sqrt(np.mean((x - mean) ** 2, axis=-2, keepdims=True) + self.epsilon)
+        normal = (x - mean) / np.sqrt(np.mean((x - mean) ** 2, axis=-2, keepdims=True) + self.eps)
         return p["gamma"] * normal + p["beta"] if self.affine else normal
 
 

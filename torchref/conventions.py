@@ -14,14 +14,11 @@ from scratch.errors import InvalidInput
 from scratch.layers import Array, Shape, Tensors
 from scratch.network import Parameters
 
-NAMES = {  # array of a scratch layer -> attribute of its torch twin
+NAMES = {  # array of a scratch layer -> attribute of its torch twin, where that has another name
     "W": "weight",
     "b": "bias",
     "gamma": "weight",
     "beta": "bias",
-    "mean": "running_mean",
-    "variance": "running_var",
-    "batches": "num_batches_tracked",
     "mask": "mask",
 }
 
@@ -67,7 +64,7 @@ def scalars(tensor: Tensor, leading: Shape) -> Array:
 def torch_name(layer: int, name: str) -> str:
     """``k.W`` inside residual layer 2 as ``layers.2.layers.k.weight``."""
     *inside, last = name.split(".")
-    return "".join(f"layers.{k}." for k in (layer, *inside)) + NAMES[last]
+    return "".join(f"layers.{k}." for k in (layer, *inside)) + NAMES.get(last, last)
 
 
 def state(parameters: Parameters, device: torch.device) -> dict[str, Tensor]:
@@ -88,7 +85,7 @@ def tensors(arrays: Parameters, device: torch.device) -> dict[str, Tensor]:
                 given = _one_axis(array, 2)
             elif kind == "mask":
                 given = _one_axis(array, 2).swapaxes(-1, -2)
-            elif kind == "batches":
+            elif kind == "num_batches_tracked":
                 given = _shared(array, f"layer {k}: {name}").astype(np.int64)
             else:
                 given = _one_axis(array[..., 0], 1)

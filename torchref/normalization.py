@@ -10,9 +10,9 @@ from torchref.layers import twin
 
 @twin.register
 def _(layer: normalization.BatchNorm, n_in: int) -> nn.Module:
-    return nn.BatchNorm1d(n_in, layer.epsilon, layer.momentum, layer.affine).train(not layer.running)
+    return nn.BatchNorm1d(n_in, layer.eps, layer.momentum, layer.affine).train(not layer.running)
 
 
 @twin.register
 def _(layer: normalization.LayerNorm, n_in: int) -> nn.Module:
-    return nn.LayerNorm(n_in, layer.epsilon, layer.affine)
+    return nn.LayerNorm(n_in, layer.eps, layer.affine)

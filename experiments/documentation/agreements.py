@@ -23,7 +23,7 @@ def decay() -> Both:
 def statistics() -> Both:
     """``BatchNorm`` normalizes by the biased variance and remembers the unbiased one; ``momentum`` weighs the new value. Of x = 0, 2:
     output, running mean, running variance."""
-    layer = s.BatchNorm(epsilon=1e-12)
+    layer = s.BatchNorm(eps=1e-12)
     p = {name: a.astype(float) for name, a in layer.buffers(1).items()} | {
         "gamma": np.ones((1, 1)),
         "beta": np.zeros((1, 1)),
@@ -32,7 +32,7 @@ def statistics() -> Both:
     output = layer.forward(p, np.array([[0.0, 2.0]]))[0]
     other = twin(torch.tensor([[0.0], [2.0]], dtype=torch.float64))
     theirs = torch.cat([other.reshape(-1), twin.running_mean, twin.running_var])  # type: ignore[list-item]
-    return said(lambda: [*output[0], p["mean"].item(), p["variance"].item()]), said(lambda: theirs)
+    return said(lambda: [*output[0], p["running_mean"].item(), p["running_var"].item()]), said(lambda: theirs)
 
 
 def single() -> Both:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-KNOWN = ("backend", "condition", "measured", "standard_error", "predicted", "dof", "allowance",
+KNOWN = ("backend", "condition", "measured", "standard_error", "predicted", "dof", "tolerance",
          "control_measured", "control_predicted", "control_error")  # fmt: skip
 
 

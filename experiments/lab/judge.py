@@ -21,7 +21,7 @@ class Claim:
     """One statement to be held against measurements.
 
     ``comparisons`` has one row for each backend and condition: backend, condition, measured, standard_error, predicted, and
-    optionally dof (Student's t instead of the normal law), allowance (what theory itself leaves open, explained in
+    optionally dof (Student's t instead of the normal law), tolerance (what theory itself leaves open, explained in
     ``basis``), and control_measured, control_predicted, control_error where the control differs from the claim in them.
     """
 
@@ -63,10 +63,10 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "predicted": leading.predicted,
                 **{backend: row.measured for backend, row in shown.items()},
                 "standard_error": leading.standard_error,
-                "allowance": leading.allowance,
+                "tolerance": leading.tolerance,
                 **{f"z_{backend}": row.z for backend, row in shown.items()},
                 "comparisons": len(table),
-                "limit": limit,
+                "critical_value": limit,
                 "control": claim.control,
                 "control_z": table.control_z.abs().max(),
                 "verdict": verdict,
@@ -83,31 +83,31 @@ def _scored(claim: Claim) -> pd.DataFrame:
     table = claim.comparisons.reset_index(drop=True).copy()
     for column, default in {
         "dof": np.inf,
-        "allowance": 0.0,
+        "tolerance": 0.0,
         "control_measured": table.measured,
         "control_predicted": table.predicted,
         "control_error": table.standard_error,
     }.items():
         if column not in table:
             table[column] = default
-    table["z"] = z_score(table.measured, table.predicted, table.standard_error, table.dof, table.allowance, claim.test)
+    table["z"] = z_score(table.measured, table.predicted, table.standard_error, table.dof, table.tolerance, claim.test)
     table["control_z"] = z_score(
-        table.control_measured, table.control_predicted, table.control_error, table.dof, table.allowance, claim.test
+        table.control_measured, table.control_predicted, table.control_error, table.dof, table.tolerance, claim.test
     )
     table.loc[table.control_measured.isna(), "control_z"] = 0.0  # a control that gave no number failed nothing
     return table
 
 
-def z_score(measured, predicted, error, dof, allowance, test: Test) -> np.ndarray:
+def z_score(measured, predicted, error, dof, tolerance, test: Test) -> np.ndarray:
     """How many standard errors the measurement lies beyond what the claim allows; 0 where it lies within.
 
     With few degrees of freedom, the normal deviate that is as improbable as Student's t.
     """
-    measured, predicted, error, dof, allowance = (
-        np.asarray(a, float) for a in (measured, predicted, error, dof, allowance)
+    measured, predicted, error, dof, tolerance = (
+        np.asarray(a, float) for a in (measured, predicted, error, dof, tolerance)
     )
     beyond = measured - predicted
-    beyond = np.sign(beyond) * np.maximum(np.abs(beyond) - allowance, 0)
+    beyond = np.sign(beyond) * np.maximum(np.abs(beyond) - tolerance, 0)
     if test != "equals":
         beyond = np.minimum(beyond, 0) if test == "at least" else np.maximum(beyond, 0)
     with np.errstate(divide="ignore", invalid="ignore"):

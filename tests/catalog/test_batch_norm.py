@@ -84,11 +84,11 @@ def test_the_implementations_agree_in_every_part(result):
 
 
 SPOILT = {
-    "shrunk": (moments, lambda variance, epsilon: variance / (variance + 2 * epsilon), {"unit variance"}),
+    "shrunk": (moments, lambda variance, eps: variance / (variance + 2 * eps), {"unit variance"}),
     "factor": (explosion, lambda kind, batch: 1.3 if kind == "relu" else 1.0, {"explosion, ReLU", "explosion, linear"}),
     "pair": (
         small_batches,
-        lambda distance, epsilon: 1 / np.sqrt(1 + 2 * epsilon / distance**2),
+        lambda distance, eps: 1 / np.sqrt(1 + 2 * eps / distance**2),
         {"two examples: a sign", "two examples: no gradient"},
     ),
     "left_after": (outgrown, lambda push: 2 * push / (1 + push) ** 2, {"a step limits its own rate"}),
@@ -301,11 +301,11 @@ def test_correlation_by_integration(c):
 
 def test_two_examples_by_their_definition():
     """Mean, variance and gradient of two numbers, with autograd's rule for batch norm written out."""
-    z, g, epsilon = np.array([0.3, 0.304]), np.array([2.0, -1.0]), 1e-5
-    deviation = np.sqrt(z.var() + epsilon)
+    z, g, eps = np.array([0.3, 0.304]), np.array([2.0, -1.0]), 1e-5
+    deviation = np.sqrt(z.var() + eps)
     normal = (z - z.mean()) / deviation
     below = (g - g.mean() - normal * (g * normal).mean()) / deviation
-    law = small_batches.pair(z[1] - z[0], epsilon)
+    law = small_batches.pair(z[1] - z[0], eps)
     assert normal == pytest.approx([-law, law], rel=1e-12)
     assert below[0] * deviation == pytest.approx((1 - law**2) * (g[0] - g[1]) / 2, rel=1e-9)
 

@@ -80,7 +80,7 @@ def test_half_times_of_an_independent_simulation():
 
 @pytest.mark.parametrize("depth, s, start", NUMBERS)
 def test_what_steps_add_is_right_to_first_order_and_the_rest_is_allowed(depth, s, start):
-    """A wrong (η/2) ln(f/f₀): the remainder would shrink by 2, not by 4, when η is halved; or an allowance too small."""
+    """A wrong (η/2) ln(f/f₀): the remainder would shrink by 2, not by 4, when η is halved; or a tolerance too small."""
     left = []
     for rate in (0.02, 0.01):
         predicted, second = laws.descent_time(s / 2, start, s, depth, rate)
@@ -96,11 +96,11 @@ def test_what_steps_add_is_right_to_first_order_and_the_rest_is_allowed(depth, s
 
 @pytest.mark.parametrize("depth", [2, 3, 5])
 def test_longer_is_a_difference_of_flow_times(depth):
-    """A wrong exponent or factor, or an allowance that does not cover the plateau's end."""
+    """A wrong exponent or factor, or a tolerance that does not cover the plateau's end."""
     lower, upper, s = 1e-5, 1e-4, 0.7
     exact = laws.flow_time(s / 2, lower, s, depth) - laws.flow_time(s / 2, upper, s, depth)
-    predicted, allowance = laws.longer(lower, upper, s, depth, 1e-9)
-    assert abs(exact - predicted) <= allowance < 1e-3 * predicted
+    predicted, tolerance = laws.longer(lower, upper, s, depth, 1e-9)
+    assert abs(exact - predicted) <= tolerance < 1e-3 * predicted
 
 
 def test_gradients_and_drift_by_other_means():
@@ -159,7 +159,7 @@ def test_crossing_is_exact_for_two_layers_and_needs_both_sides():
 
 
 def test_crossing_doubts_as_much_as_it_errs():
-    """An allowance that does not cover the interpolation's own error, where looks are coarse and the curve bends."""
+    """A tolerance that does not cover the interpolation's own error, where looks are coarse and the curve bends."""
     times = np.arange(0, 3, 0.1)
     found = shared.crossing(times, 1 - 0.95 * np.exp(-times), 1.0, 0.25)
     assert 1e-7 < abs(found["time"] - np.log(0.95 / 0.75)) < 2 * found["doubt"]

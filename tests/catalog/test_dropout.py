@@ -78,7 +78,7 @@ def test_the_implementations_agree_in_every_part(result):
 def test_no_single_control_passes(result, name):
     """Of several controls under one claim, one that would not be noticed beside the others."""
     compared = result.tables["comparisons"].query("claim == @name")
-    limit = result.claims.set_index("claim").limit[name]
+    limit = result.claims.set_index("claim").critical_value[name]
     assert (compared.control_z.abs() > limit).all()
 
 

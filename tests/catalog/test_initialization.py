@@ -291,7 +291,7 @@ def test_some_networks_are_dead_for_all_of_the_data_and_some_are_not(result):
 def test_what_is_left_open_is_less_than_what_is_claimed(result):
     """Allowances so wide that any wait would do: the control is a whole power of s away."""
     slopes = result.tables["slopes"]
-    assert (slopes.allowance < 0.2).all() and (slopes.allowance > 0).all()
+    assert (slopes.tolerance < 0.2).all() and (slopes.tolerance > 0).all()
 
 
 WRONG = [  # table, column, rows, what is done to them, the claim that must fail

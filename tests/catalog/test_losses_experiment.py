@@ -164,7 +164,7 @@ def test_slopes_and_clocks_against_quadrature(loss):
 @pytest.mark.parametrize("loss", ["cross-entropy", "squared error"])
 @pytest.mark.parametrize("wrong", [0.3, 2.0, 5.0])
 def test_the_first_correction_leaves_less_than_the_second(loss, rate, wrong):
-    """A correction of the wrong sign or size, or an allowance that hides it: against the steps themselves."""
+    """A correction of the wrong sign or size, or a tolerance that hides it: against the steps themselves."""
     z, steps = -wrong, round(laws.needed(loss, wrong) / rate)
     for _ in range(steps):
         z -= rate * laws.slope(loss, z)

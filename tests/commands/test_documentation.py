@@ -290,7 +290,10 @@ def test_shapes_are_symbolic(made):
     assert "`mask` (n_in, m), True with probability 0.5" in part["Dropout"]
     assert "`0.W` (units, n_in)" in part["Residual"] and "`2.W` (n_in, units)" in part["Residual"]
     batch = parts(made["normalization.md"])["BatchNorm"]
-    assert "`mean` (n_in, 1), first 0; `variance` (n_in, 1), first 1; `batches` (1, 1), first 0" in batch
+    assert (
+        "`running_mean` (n_in, 1), first 0; `running_var` (n_in, 1), first 1; `num_batches_tracked` (1, 1), first 0"
+        in batch
+    )
     assert "**memory of `RMSProp(centered=True, momentum=0.9)`**: `square`, `mean`, `velocity`" in made["optimizers.md"]
 
 

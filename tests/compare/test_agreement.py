@@ -275,9 +275,9 @@ def test_wrong_layer_breaks_pointwise_agreement(part, kind, name, wrong, monkeyp
 
 def biased(self, p, x):
     """Running variance fed the batch's biased one."""
-    before = p["variance"].copy()
+    before = p["running_var"].copy()
     centred, variance = BatchNorm.right(self, p, x)
-    p["variance"][...] = before + self.momentum * (variance - before)
+    p["running_var"][...] = before + self.momentum * (variance - before)
     return centred, variance
 
 

@@ -155,15 +155,15 @@ def test_nan_in_a_prediction_or_an_error_never_holds(column, measured):
 
 
 @pytest.mark.parametrize("measured, z", [(1.3, 0.0), (0.7, 0.0), (1.7, 4.0), (0.3, -4.0)])
-def test_allowance_is_subtracted_first(measured, z):
+def test_tolerance_is_subtracted_first(measured, z):
     """What theory leaves open is no evidence; only what lies beyond counts, on either side."""
     assert float(z_score(measured, 1.0, 0.1, np.inf, 0.3, "equals")) == pytest.approx(z, abs=1e-12)
-    assert verdict(2.0, predicted=1.0, error=0.01, allowance=1.5)["verdict"] == "holds"
+    assert verdict(2.0, predicted=1.0, error=0.01, tolerance=1.5)["verdict"] == "holds"
 
 
 def test_the_limit_rises_with_the_number_of_comparisons():
     """With a thousand comparisons one of four deviations is no longer rare: the false alarm rate stays that of one."""
-    limits = [verdict(np.zeros(n))["limit"] for n in (1, 2, 10, 1000)]
+    limits = [verdict(np.zeros(n))["critical_value"] for n in (1, 2, 10, 1000)]
     assert limits[0] == pytest.approx(LIMIT) and limits == sorted(set(limits))
     for n, limit in zip((1, 2, 10, 1000), limits, strict=True):
         assert n * stats.norm.sf(limit) == pytest.approx(stats.norm.sf(LIMIT), rel=1e-9)
@@ -181,7 +181,7 @@ def test_false_alarms_are_as_rare_as_promised():
 
 def test_the_tables_show_the_worst_comparison():
     """A report that shows the best, or the first, of many conditions."""
-    one = claim([0.5, -3.0, 1.0], predicted=[0.0, 0.25, 0.0], error=2.0, allowance=0.25)
+    one = claim([0.5, -3.0, 1.0], predicted=[0.0, 0.25, 0.0], error=2.0, tolerance=0.25)
     verdicts, details = judge([one, claim([1.0, 9.0])])
     row = verdicts.iloc[0]
     assert (row.condition, row.predicted, row.scratch, row.torchref) == ("c1", 0.25, -3.0, -3.0)

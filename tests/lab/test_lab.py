@@ -29,7 +29,7 @@ def stack(own_data: bool):
         {name: random.normal(name == "gamma", 0.5, (*LEADING, *shape)) for name, shape in named.items()}
         for named in network.shapes
     )
-    buffers = tuple({name: a + (0 if name == "batches" else random.uniform(0, 1, a.shape)) for name, a in named.items()}
+    buffers = tuple({name: a + (0 if name == "num_batches_tracked" else random.uniform(0, 1, a.shape)) for name, a in named.items()}
                     for named in network.buffers(LEADING))  # fmt: skip
     rates = tuple(tuple(0.01 * (1 + 3 * i + j) for j in range(3)) for i in range(2))
     masks = noise(network, 0, base.batches, LEADING)

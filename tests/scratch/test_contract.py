@@ -237,18 +237,21 @@ def with_buffer(**changes):
 BAD_RICH = {
     "no noise": ({"noise": None}, "a layer with dropout needs noise"),
     "buffer of another shape": (
-        {"buffers": with_buffer(mean=np.zeros((4, 1)))},
-        r"layer 1 .*mean must be \(…, 5, 1\), got \(4, 1\)",
+        {"buffers": with_buffer(running_mean=np.zeros((4, 1)))},
+        r"layer 1 .*running_mean must be \(…, 5, 1\), got \(4, 1\)",
     ),
-    "buffer a vector": ({"buffers": with_buffer(variance=np.ones(5))}, r"layer 1 .*variance must be .*got \(5,\)"),
+    "buffer a vector": (
+        {"buffers": with_buffer(running_var=np.ones(5))},
+        r"layer 1 .*running_var must be .*got \(5,\)",
+    ),
     "buffer missing": (
-        {"buffers": with_buffer(batches=None)},
-        r"layer 1 .*expected \['mean', 'variance', 'batches'\], got",
+        {"buffers": with_buffer(num_batches_tracked=None)},
+        r"layer 1 .*expected \['running_mean', 'running_var', 'num_batches_tracked'\], got",
     ),
     "buffers of too few layers": ({"buffers": BUFFERS[:3]}, "buffers for 3 layers, but the network has 4"),
     "buffer of another type": (
-        {"buffers": with_buffer(mean=np.zeros((5, 1), "f4"))},
-        "layer 1: mean is float32, but the data is float64",
+        {"buffers": with_buffer(running_mean=np.zeros((5, 1), "f4"))},
+        "layer 1: running_mean is float32, but the data is float64",
     ),
     "buffers stacked, networks not": (
         {"buffers": Network(RICH, 2).buffers((3,))},
@@ -363,13 +366,13 @@ BAD_PIECES = {
     "dropout rate above 1": (lambda: Dropout(1.5), r"Dropout\(rate=1.5\): must lie in \[0, 1\]"),
     "negative dropout rate": (lambda: Dropout(-0.1), r"Dropout\(rate=-0.1\)"),
     "dropout rate NaN": (lambda: Dropout(float("nan")), r"Dropout\(rate=nan\)"),
-    "batch norm's epsilon": (lambda: BatchNorm(-1e-5), r"BatchNorm\(epsilon=-1e-05\)"),
+    "batch norm's eps": (lambda: BatchNorm(-1e-5), r"BatchNorm\(eps=-1e-05\)"),
     "batch norm's momentum": (
         lambda: BatchNorm(momentum=1.1),
         r"BatchNorm\(momentum=1.1\): must lie in \[0, 1\], or be None",
     ),
     "batch norm's momentum NaN": (lambda: BatchNorm(momentum=float("nan")), r"BatchNorm\(momentum=nan\)"),
-    "layer norm's epsilon": (lambda: LayerNorm(-1.0), r"LayerNorm\(epsilon=-1.0\)"),
+    "layer norm's eps": (lambda: LayerNorm(-1.0), r"LayerNorm\(eps=-1.0\)"),
     "residual of nothing": (lambda: Residual(()), r"Residual\(layers=\(\)\): must hold at least one layer"),
     "residual that changes the width": (lambda: Residual((Dense(3), Tanh())).width(2), "turn 2 units into 3"),
     "dropout without a mask": (lambda: Dropout().forward({}, X), "training needs a mask"),

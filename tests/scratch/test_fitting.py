@@ -205,7 +205,7 @@ def test_stops_after_patience_and_restores_the_best_epoch():
     at_best = snapshots_of(planned)[2]
     same(fitted.parameters, at_best[4])
     same(fitted.buffers, at_best[5])
-    assert fitted.buffers[1]["batches"] == 8  # running statistics are those of epoch 2, not of epoch 5
+    assert fitted.buffers[1]["num_batches_tracked"] == 8  # running statistics are those of epoch 2, not of epoch 5
     last = fit(
         planned,
         VALIDATION,
@@ -216,7 +216,7 @@ def test_stops_after_patience_and_restores_the_best_epoch():
         restore=False,
     )
     same(last.parameters, snapshots_of(planned)[3][4])
-    assert last.buffers[1]["batches"] == 12 and last.best == 1
+    assert last.buffers[1]["num_batches_tracked"] == 12 and last.best == 1
 
 
 def test_early_stopping_stops_the_training():
@@ -302,7 +302,7 @@ def test_what_is_not_finite_is_never_best(mode, value):
     fitted = fit(planned, VALIDATION, metrics={"s": values}, monitor="validation_s", mode=mode, patience=3)
     assert fitted.best == 0 and len(fitted.history["epoch"]) == 3
     same(fitted.parameters, planned.parameters)
-    assert fitted.buffers[1]["batches"] == 0
+    assert fitted.buffers[1]["num_batches_tracked"] == 0
 
 
 def test_the_job_is_left_as_it_was():
@@ -392,15 +392,15 @@ def test_stratified_split_gives_every_class_its_share(share):
 
 def test_predict_is_the_network_after_training():
     """Running statistics, no dropout; by its formula here. Without buffers: fresh ones."""
-    layers = (Dense(4), BatchNorm(epsilon=0.5), Dropout(0.9))
+    layers = (Dense(4), BatchNorm(eps=0.5), Dropout(0.9))
     network, random = Network(layers, 2), generator(0, "predict")
     p = helpers.parameters(layers, (3,), features=2)
     buffers = network.buffers((3,))
-    buffers[1]["mean"][...] = random.standard_normal((3, 4, 1))
-    buffers[1]["variance"][...] = random.uniform(1, 2, (3, 4, 1))
+    buffers[1]["running_mean"][...] = random.standard_normal((3, 4, 1))
+    buffers[1]["running_var"][...] = random.uniform(1, 2, (3, 4, 1))
     x = random.standard_normal((2, 5))
     z = p[0]["W"] @ x + p[0]["b"]
-    normal = (z - buffers[1]["mean"]) / np.sqrt(buffers[1]["variance"] + 0.5)
+    normal = (z - buffers[1]["running_mean"]) / np.sqrt(buffers[1]["running_var"] + 0.5)
     np.testing.assert_allclose(predict(network, p, buffers, x), p[1]["gamma"] * normal + p[1]["beta"], rtol=1e-13)
     np.testing.assert_allclose(
         predict(network, p, None, x), p[1]["gamma"] * z / np.sqrt(1.5) + p[1]["beta"], rtol=1e-13

@@ -59,8 +59,8 @@ VALUES = {
 }
 LAYERS = {
     Dense: lambda layer, p, x: np.einsum("oi,im->om", p["W"], x) + p.get("b", 0),
-    BatchNorm: lambda layer, p, x: scaled(p, centred(x, layer.epsilon)),
-    LayerNorm: lambda layer, p, x: scaled(p, centred(x.T, layer.epsilon).T),
+    BatchNorm: lambda layer, p, x: scaled(p, centred(x, layer.eps)),
+    LayerNorm: lambda layer, p, x: scaled(p, centred(x.T, layer.eps).T),
     Softmax: lambda layer, p, x: 1 / across(x),
     LogSoftmax: lambda layer, p, x: -np.log(across(x)),
     Dropout: lambda layer, p, x: np.where(p["mask"], x / (1 - layer.rate), 0),
@@ -68,10 +68,10 @@ LAYERS = {
 }
 
 
-def centred(x, epsilon):
+def centred(x, eps):
     """Rows of mean 0 and variance 1, the variance being half the mean square distance of two examples."""
     variance = ((x[:, :, None] - x[:, None, :]) ** 2).sum((1, 2)) / (2 * x.shape[1] ** 2)
-    return (x - (x @ np.ones(x.shape[1]) / x.shape[1])[:, None]) / np.sqrt(variance + epsilon)[:, None]
+    return (x - (x @ np.ones(x.shape[1]) / x.shape[1])[:, None]) / np.sqrt(variance + eps)[:, None]
 
 
 def scaled(p, x):

@@ -158,7 +158,7 @@ def test_momentum_by_hand(backend):
     assert [shot.parameters[0]["W"].item() for shot in backend.train(job)] == path
 
 
-NORM = BatchNorm(epsilon=0.0625)
+NORM = BatchNorm(eps=0.0625)
 BATCHES = np.array([[0, 1, 2, 3], [0, 0, 4, 4], [1, 1, 1, 3]])
 
 
@@ -186,8 +186,10 @@ def test_batch_norm_by_hand(backend, momentum, means, variances):
     np.testing.assert_allclose(shots[1].outputs[0], [[1 + factor * (x - 5) for x in (1, 1, 9, 9)]], **ROUNDING)
     for k, shot in enumerate(shots):
         held = shot.buffers[0]
-        assert held["batches"].item() == k
-        np.testing.assert_allclose([held["mean"].item(), held["variance"].item()], [means[k], variances[k]], **ROUNDING)
+        assert held["num_batches_tracked"].item() == k
+        np.testing.assert_allclose(
+            [held["running_mean"].item(), held["running_var"].item()], [means[k], variances[k]], **ROUNDING
+        )
         settled = 1 + 2 * (4 - means[k]) / math.sqrt(variances[k] + 0.0625)
         np.testing.assert_allclose(shot.scores["unseen"], [[settled]], **ROUNDING)
 
@@ -195,7 +197,7 @@ def test_batch_norm_by_hand(backend, momentum, means, variances):
 @BACKENDS
 def test_layer_norm_by_hand(backend):
     """Each example over its units, whatever the others are: 1 and 5 have mean 3 and variance 4, 0 and 1 mean ½ and ¼."""
-    layers = (LayerNorm(epsilon=0.25),)
+    layers = (LayerNorm(eps=0.25),)
     start = ({"gamma": columns([2], [3]), "beta": columns([1], [-1])},)
     data = Batch(columns([1, 0], [5, 1]), columns([0, 0], [0, 0]))
     shot = backend.snapshot(Job(layers, SquaredError(), start, data))

@@ -266,7 +266,7 @@ def test_the_order_of_keys_does_not_matter():
     for order in orders:
         found = from_state_dict(NORMED, {key: state[key] for key in order})
         assert_same_output(found)
-        assert found[1][1]["batches"] == 3
+        assert found[1][1]["num_batches_tracked"] == 3
 
 
 @pytest.mark.parametrize("old", [True, False])
@@ -276,7 +276,7 @@ def test_running_statistics_without_a_count(old, tmp_path):
     safetensors.torch.save_file(state, tmp_path / "t.safetensors")
     for found in (from_state_dict(NORMED, state), load(tmp_path / "t.safetensors", NORMED)[1:]):
         assert_same_output(found)
-        assert found[1][1]["batches"] == (0 if old else 3)
+        assert found[1][1]["num_batches_tracked"] == (0 if old else 3)
 
 
 TYPES = {  # of 0.weight and of the rest: what all become
@@ -299,7 +299,7 @@ def test_types_are_widened_without_rounding(types, tmp_path):
         assert {a.dtype for part in (parameters, buffers) for p in part for a in p.values()} == {np.dtype(TYPES[types])}
         assert np.array_equal(parameters[0]["W"], state["0.weight"].double().numpy())
         assert np.array_equal(parameters[3]["W"], state["3.weight"].double().numpy())
-        assert np.array_equal(buffers[1]["variance"][:, 0], state["1.running_var"].double().numpy())
+        assert np.array_equal(buffers[1]["running_var"][:, 0], state["1.running_var"].double().numpy())
 
 
 def test_bfloat16_bit_for_bit(tmp_path):

@@ -45,8 +45,8 @@ def test_the_issues_example(layer, axis, dtype):
     u = np.finfo(dtype).eps
     np.testing.assert_allclose(along(a, axis)[0], [-np.sqrt(1.5), 0, np.sqrt(1.5)], rtol=4 * u + 2e-7, atol=0)
     if buffers:  # a tenth of the mean, and of the unbiased variance 64
-        np.testing.assert_allclose(buffers["mean"], [[1e7 + 0.8]], rtol=2 * u)
-        np.testing.assert_allclose(buffers["variance"], [[0.9 + 6.4]], rtol=4 * u)
+        np.testing.assert_allclose(buffers["running_mean"], [[1e7 + 0.8]], rtol=2 * u)
+        np.testing.assert_allclose(buffers["running_var"], [[0.9 + 6.4]], rtol=4 * u)
 
 
 @both
@@ -62,16 +62,16 @@ def test_far_from_zero(layer, axis, dtype, m):
     pull = [[int(value) for value in row] for row in g.tolist()]
     pulled = np.array([[float(Fraction(m * value - sum(row), m)) for value in row] for row in pull])
     variance = (apart**2).mean(-1, keepdims=True)
-    normal = apart / np.sqrt(variance + layer.epsilon)
-    expected = (pulled - normal * (pulled * normal).mean(-1, keepdims=True)) / np.sqrt(variance + layer.epsilon)
+    normal = apart / np.sqrt(variance + layer.eps)
+    expected = (pulled - normal * (pulled * normal).mean(-1, keepdims=True)) / np.sqrt(variance + layer.eps)
     room = 8 * np.sqrt(m) * np.finfo(dtype).eps  # sums one after the other, along axis −2
     np.testing.assert_allclose(along(a, axis), normal, rtol=0, atol=room)
     np.testing.assert_allclose(along(dx, axis), expected, rtol=0, atol=room * abs(expected).max())
     if buffers:
         u = np.finfo(dtype).eps
         mean = np.array([float(Fraction(sum(row), 10 * m)) for row in exact])
-        np.testing.assert_allclose(buffers["mean"][:, 0], mean, rtol=2 * u)
-        np.testing.assert_allclose(buffers["variance"], 0.9 + 0.1 * variance * m / (m - 1), rtol=room)
+        np.testing.assert_allclose(buffers["running_mean"][:, 0], mean, rtol=2 * u)
+        np.testing.assert_allclose(buffers["running_var"], 0.9 + 0.1 * variance * m / (m - 1), rtol=room)
 
 
 @both
@@ -83,7 +83,7 @@ def test_a_constant_is_zero(layer, axis, dtype, value, m):
     a, buffers, _ = passed(layer, along(np.full((2, m), value, dtype), axis))
     assert not a.any()
     if buffers:
-        assert (buffers["variance"] == np.dtype(dtype).type(1 - 0.1)).all()
+        assert (buffers["running_var"] == np.dtype(dtype).type(1 - 0.1)).all()
 
 
 @precision
@@ -115,10 +115,10 @@ def test_complex_step_far_from_zero(layer, axis):
 
 @both
 @pytest.mark.parametrize("dtype", ["float64", "float32", "complex128"])
-@pytest.mark.parametrize("epsilon", [1e-5, 1e-300])
-def test_nothing_warns(layer, axis, dtype, epsilon):
+@pytest.mark.parametrize("eps", [1e-5, 1e-300])
+def test_nothing_warns(layer, axis, dtype, eps):
     """∞ and NaN speak for themselves: a RuntimeWarning is an error here, forward and backward."""
-    layer, random, most = type(layer)(epsilon), generator(8, "silent"), np.finfo(dtype).max
+    layer, random, most = type(layer)(eps), generator(8, "silent"), np.finfo(dtype).max
     odd = np.array([0, 1, -1, 1e-30, most, -most, most / 2, np.inf, -np.inf, np.nan])
     for kind in (layer, layer.inference()):
         for trial in range(40):

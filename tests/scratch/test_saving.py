@@ -53,7 +53,7 @@ def held(network, leading=(), dtype="float64", seed=0):
     buffers = network.buffers(leading, dtype)
     for named in buffers:
         for name, array in named.items():
-            counts = name.rpartition(".")[2] == "batches"
+            counts = name.rpartition(".")[2] == "num_batches_tracked"
             array[...] = random.integers(1, 2000, array.shape) if counts else random.uniform(0.5, 2, array.shape)
     return network.views(theta), buffers
 
@@ -439,8 +439,8 @@ def test_other_bad_calls(tmp_path, suffix):
     ):
         with pytest.raises(InvalidInput, match=message):
             call()
-    buffers[1]["batches"][...] = 2.5
-    with pytest.raises(InvalidInput, match=r"layer 1: batches counts batches, but is \[2.5\]"):
+    buffers[1]["num_batches_tracked"][...] = 2.5
+    with pytest.raises(InvalidInput, match=r"layer 1: num_batches_tracked counts batches, but is \[2.5\]"):
         save(path, network, parameters, buffers)
     assert not list(tmp_path.iterdir())  # nothing half done is left
 
@@ -589,7 +589,7 @@ def test_what_torch_trained_works_in_scratch(dtype, tmp_path):
         optimizer.step()
     parameters, buffers = from_state_dict(network, module.state_dict())
     assert not np.array_equal(parameters[0]["W"], start[0][0]["W"])
-    assert buffers[1]["batches"].dtype == kind
+    assert buffers[1]["num_batches_tracked"].dtype == kind
     outputs_agree(network, parameters, buffers, module, x, kind)
     save(tmp_path / "n.safetensors", network, parameters, buffers)
     read = load(tmp_path / "n.safetensors")
@@ -616,11 +616,11 @@ def test_a_users_own_module():
     network = Network((Dense(6), BatchNorm(), ReLU(), Dense(3)), 5)
     parameters, buffers = from_state_dict(network, module.state_dict())
     outputs_agree(network, parameters, buffers, module, generator(0, "x").standard_normal((5, 4)))
-    before = parameters[0]["W"].copy(), buffers[1]["mean"].copy()
+    before = parameters[0]["W"].copy(), buffers[1]["running_mean"].copy()
     with torch.no_grad():
         module.fc1.weight += 1
         module.net["bn"].running_mean += 1
-    assert np.array_equal(parameters[0]["W"], before[0]) and np.array_equal(buffers[1]["mean"], before[1])
+    assert np.array_equal(parameters[0]["W"], before[0]) and np.array_equal(buffers[1]["running_mean"], before[1])
     state = state_dict(network, parameters, buffers)
     parameters[0]["W"] += 1
     assert np.array_equal(state["layers.0.weight"], before[0])

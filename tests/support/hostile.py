@@ -137,10 +137,8 @@ MODULES: dict[type, Callable[[Any, int], nn.Module]] = {
     s.LogSoftmax: lambda layer, n: nn.LogSoftmax(-1),
     s.Sigmoid: lambda layer, n: nn.Sigmoid(),
     s.Dropout: lambda layer, n: nn.Dropout(layer.rate),
-    s.BatchNorm: lambda layer, n: nn.BatchNorm1d(n, layer.epsilon, layer.momentum, layer.affine).train(
-        not layer.running
-    ),
-    s.LayerNorm: lambda layer, n: nn.LayerNorm(n, layer.epsilon, layer.affine),
+    s.BatchNorm: lambda layer, n: nn.BatchNorm1d(n, layer.eps, layer.momentum, layer.affine).train(not layer.running),
+    s.LayerNorm: lambda layer, n: nn.LayerNorm(n, layer.eps, layer.affine),
 }
 CRITERIA: dict[type, Callable[[Any], nn.Module]] = {
     s.CrossEntropy: lambda loss: nn.CrossEntropyLoss(ignore_index=loss.ignore_index),
@@ -206,8 +204,7 @@ class Plain:
             width = layer.width(width)
         for module, named in zip(self.model, fields.get("buffers") or (), strict=False):
             for name, array in named.items():
-                into = {"mean": "running_mean", "variance": "running_var", "batches": "num_batches_tracked"}[name]
-                getattr(module, into).copy_(tensor(array)[..., 0].squeeze())
+                getattr(module, name).copy_(tensor(array)[..., 0].squeeze())
         self.criterion = CRITERIA[type(fields["loss"])](fields["loss"])
 
     def train(self) -> list[Shot]:
@@ -407,7 +404,11 @@ def nobody() -> Fields:
 
 def counted(*counts: Any) -> Fields:
     """Two networks whose batch norm has seen so many batches."""
-    statistics = {"mean": np.zeros((2, 6, 1)), "variance": np.ones((2, 6, 1)), "batches": np.array(counts)}
+    statistics = {
+        "running_mean": np.zeros((2, 6, 1)),
+        "running_var": np.ones((2, 6, 1)),
+        "num_batches_tracked": np.array(counts),
+    }
     return {"layers": TWO, "parameters": start(TWO, (2,)), "buffers": ({}, statistics, {}), **trained()}
 
 
@@ -650,7 +651,7 @@ GROUPS: dict[str, tuple[str, list[Case]]] = {
                  "learning rates (2,) for networks stacked as ()", "raises TypeError",
                  plain=lambda: torch.optim.SGD([nn.Parameter(torch.ones(1))], (0.1, 0.2)).step()),
             Case("two networks that have seen different numbers of batches, batch norm", lambda: counted([[1.0]], [[3.0]]),
-                 torchref="refused: layer 1: batches differs among the networks of the stack"),
+                 torchref="refused: layer 1: num_batches_tracked differs among the networks of the stack"),
         ],
     ),
     "Normalization": (
@@ -666,13 +667,13 @@ GROUPS: dict[str, tuple[str, list[Case]]] = {
             Case("every example the same, batch norm", lambda: first_normed(s.BatchNorm(), FLAT, **trained())),
             Case("every feature the same, layer norm", lambda: first_normed(s.LayerNorm(), EVEN, **trained())),
             Case("a single feature, layer norm", lambda: first_normed(s.LayerNorm(), X[:1], **trained())),
-            Case("ε = 0, batch norm", lambda: normed(s.BatchNorm(0.0)), "BatchNorm(epsilon=0.0): must be positive", "raises ValueError",
+            Case("ε = 0, batch norm", lambda: normed(s.BatchNorm(0.0)), "BatchNorm(eps=0.0): must be positive", "raises ValueError",
                  plain=lambda: nn.BatchNorm1d(F, 0.0)(torch.ones(3, F))),
             Case("ε = 0, layer norm", lambda: normed(s.LayerNorm(0.0), **trained())),
             Case("ε = 0 and every feature the same, layer norm", lambda: first_normed(s.LayerNorm(0.0), EVEN), "NaN or ∞"),
-            Case("ε < 0, batch norm", lambda: normed(s.BatchNorm(-1.0)), "BatchNorm(epsilon=-1.0): must be positive, as in PyTorch",
+            Case("ε < 0, batch norm", lambda: normed(s.BatchNorm(-1.0)), "BatchNorm(eps=-1.0): must be positive, as in PyTorch",
                  "raises ValueError", plain=lambda: nn.BatchNorm1d(F, -1.0)(torch.ones(3, F))),
-            Case("ε < 0, layer norm", lambda: normed(s.LayerNorm(-1.0)), "LayerNorm(epsilon=-1.0): must be 0 or more", "NaN or ∞",
+            Case("ε < 0, layer norm", lambda: normed(s.LayerNorm(-1.0)), "LayerNorm(eps=-1.0): must be 0 or more", "NaN or ∞",
                  plain=lambda: nn.LayerNorm(F, -1.0)(torch.ones(3, F)).detach()),
             Case("momentum 0: the statistics stay", lambda: normed(s.BatchNorm(momentum=0.0), evaluate={"one": ONE}, **trained())),
             Case("momentum 1: the last batch's statistics",

@@ -224,7 +224,7 @@ def filled(draw: st.DrawFn, network: Network, loss, data, target, start) -> Job:
 
 
 def _grown(random: Generator, name: str, start: Array) -> Array:
-    return start if name.endswith("batches") else start + random.uniform(0, 1, start.shape)
+    return start if name.endswith("num_batches_tracked") else start + random.uniform(0, 1, start.shape)
 
 
 def everywhere(layers: tuple[Layer, ...], n_in: int) -> Iterator[tuple[Layer, int]]:

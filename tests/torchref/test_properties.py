@@ -90,7 +90,7 @@ def test_one_unit_that_is_normalized_says_nothing(seed, m, layer, dtype):
     random = np.random.default_rng(seed)
     x, y, gamma, beta = (random.standard_normal(shape).astype(dtype) for shape in ((1, m), (1, m), (1, 1), (1, 1)))
     job = s.Job((layer,), s.InnerProduct(reduction="sum"), ({"gamma": gamma, "beta": beta},), Batch(x, y))
-    left = 4 * unit_roundoff(x.dtype) / np.sqrt(layer.epsilon) * np.linalg.norm(y)
+    left = 4 * unit_roundoff(x.dtype) / np.sqrt(layer.eps) * np.linalg.norm(y)
     for name, witness in WITNESSES.items():
         said, keys = witness(observed(job)), (INPUT, (2, "gradient of gamma"))
         largest = [np.linalg.norm(said[key]) for key in keys]
@@ -195,10 +195,10 @@ def test_batch_norm_gives_mean_beta_and_deviation_gamma(seed, shape, layer, dtyp
     a, _ = layer.forward(p | {name: b.astype(dtype) for name, b in layer.buffers(shape[0]).items()}, x)
     gamma, beta = (p["gamma"], p["beta"]) if layer.affine else (np.ones((shape[0], 1)), np.zeros((shape[0], 1)))
     variance = x.var(-1, dtype=float, keepdims=True)
-    expected = np.abs(gamma) * np.sqrt(variance / (variance + layer.epsilon))
+    expected = np.abs(gamma) * np.sqrt(variance / (variance + layer.eps))
     # x − μ keeps some √m roundings of |x|, divided by σ; A's own deviation is as exact as A
     rounding = 16 * np.sqrt(shape[1]) * unit_roundoff(x.dtype)
-    slack = rounding * (np.abs(gamma) * np.abs(x).max() / np.sqrt(variance + layer.epsilon) + np.abs(beta))
+    slack = rounding * (np.abs(gamma) * np.abs(x).max() / np.sqrt(variance + layer.eps) + np.abs(beta))
     assert (np.abs(a.mean(-1, dtype=float, keepdims=True) - beta) <= slack).all()
     assert (np.abs(a.std(-1, dtype=float, keepdims=True) - expected) <= slack).all()
 

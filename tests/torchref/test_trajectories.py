@@ -76,7 +76,9 @@ def assert_together(job, train=theirs.train):
     mine, other = list(ours.train(job)), list(train(job))
     found = agreement.trajectory(job, mine, other, generator(0, "shadows"))
     assert {d.step for d in found} == set(LOOKS), "one of them diverged"
-    assert {"loss", "W", "0.W", "gamma", "mean", "1.variance", "batches"} <= {d.quantity for d in found}
+    assert {"loss", "W", "0.W", "gamma", "running_mean", "1.running_var", "num_batches_tracked"} <= {
+        d.quantity for d in found
+    }
     worst = max(found, key=lambda d: d.ratio)
     assert worst.ratio <= 1, f"{worst.ratio:.3g} times the bound: {worst}"
     moved = np.abs(mine[-1].parameters[0]["W"] - mine[0].parameters[0]["W"]).max()

@@ -34,8 +34,8 @@ def averages(lab: Lab, batch: int, units: int) -> Frame:
     job, rows = Job((norm,), SquaredError(), ({},), Batch(x, np.zeros_like(x)), order, SGD(), FOLLOWED), []
     for name, shots in trained(lab, job):
         for shot in shots:
-            for statistic in ("mean", "variance"):
-                held = shot.buffers[0][statistic][:, 0]
+            for statistic, buffer in (("mean", "running_mean"), ("variance", "running_var")):
+                held = shot.buffers[0][buffer][:, 0]
                 named = {"backend": name, "batch": batch, "step": shot.step, "statistic": statistic, "units": units}
                 rows.append({**named, "momentum": norm.momentum, "average": held.mean(), "spread": held.var(ddof=1)})
     return Frame(rows)
@@ -141,9 +141,8 @@ def gaps(lab: Lab, batch: int, units: int) -> Frame:
     """Mean square difference of the output in training and after it, the running statistics being the population's."""
     mean, variance = POPULATION
     x = mean + np.sqrt(variance) * generator(1, "numbers", batch).standard_normal((units, batch))
-    buffers: Parameters = (
-        {"mean": np.full((units, 1), mean), "variance": np.full((units, 1), variance), "batches": np.ones((1, 1))},
-    )
+    moments = {"running_mean": np.full((units, 1), mean), "running_var": np.full((units, 1), variance)}
+    buffers: Parameters = (moments | {"num_batches_tracked": np.ones((1, 1))},)
     norm = BatchNorm(TINY, affine=False)
     job = Job((norm,), SquaredError(), ({},), Batch(x, np.zeros_like(x)), buffers=buffers)
     training = lab.look(job, f"batch {batch}, in training")

@@ -47,20 +47,20 @@ def unit_moments(lab: Lab, layer: str, scales: tuple[float, ...], seeds: int) ->
             "gamma": affine["gamma"][..., 0],
             "beta": affine["beta"][..., 0],
         }
-        rows.append(by_unit(found, "scale", scales, seeds, backend=name, layer=layer, epsilon=norm.epsilon))
+        rows.append(by_unit(found, "scale", scales, seeds, backend=name, layer=layer, eps=norm.eps))
     return stacked(rows)
 
 
-def shrunk(variance: Array, epsilon: float) -> Array:
+def shrunk(variance: Array, eps: float) -> Array:
     """σ²/(σ² + ε): the variance that batch norm gives a unit instead of 1."""
-    return variance / (variance + epsilon)
+    return variance / (variance + eps)
 
 
 @claims
 def of_moments(unit_moments: Frame) -> Claims:
     """Mean and variance of every unit; the control is the same unit with layer norm in batch norm's place."""
     ours, other = beside(unit_moments, "layer", "batch", "layer", ["backend", "scale", "seed", "unit"])
-    deviation = np.sqrt(ours.variance_before + ours.epsilon)
+    deviation = np.sqrt(ours.variance_before + ours.eps)
     length, root = abs(ours.mean_before) + np.sqrt(ours.variance_before), np.sqrt(BATCH)
     affine, width = abs(ours.gamma) + abs(ours.beta), np.sqrt(ours.variance)
     moved = 4 * ours.variance + 2 * width * affine + 2 * width * abs(ours.gamma) * length / deviation
@@ -72,7 +72,7 @@ def of_moments(unit_moments: Frame) -> Claims:
     )
     variances = ours.assign(
         measured=ours.variance / ours.gamma**2,
-        predicted=shrunk(ours.variance_before, ours.epsilon),
+        predicted=shrunk(ours.variance_before, ours.eps),
         standard_error=ROUNDING * root * moved / ours.gamma**2,
         control_measured=other.variance / other.gamma**2,
     )
@@ -97,7 +97,7 @@ def moments(unit_moments: Frame) -> Figure:
     units = unit_moments[unit_moments.seed == 0]
     sigma2 = np.geomspace(units.variance_before.min(), units.variance_before.max(), 200)
     axes[0].axhline(0, color=COLOURS[0], zorder=2)
-    axes[1].plot(sigma2, shrunk(sigma2, units.epsilon.iloc[0]), color=COLOURS[0], zorder=2)
+    axes[1].plot(sigma2, shrunk(sigma2, units.eps.iloc[0]), color=COLOURS[0], zorder=2)
     for index, layer in enumerate(("batch", "layer")):
         for backend in ("scratch", "torchref"):
             few = units[(units.layer == layer) & (units.backend == backend)].iloc[::3]

@@ -158,7 +158,7 @@ def many_steps(outgrown: Frame) -> Claims:
         basis="Mean of ‖w‖⁴ over independent units, Student's t; G from χ² variables. Allowance: the mean of 1/‖w‖⁴ taken for 1 over "
         "the mean.",
         control="without batch norm",
-        comparisons=compare(ours, "η = {rate:g}, step {step}", allowance=ours.predicted * JENSEN / 2,
+        comparisons=compare(ours, "η = {rate:g}, step {step}", tolerance=ours.predicted * JENSEN / 2,
                             control_measured=plain.measured, control_error=plain.standard_error),
     )  # fmt: skip
 

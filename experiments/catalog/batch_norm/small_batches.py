@@ -51,7 +51,7 @@ def twos_and_threes(lab: Lab, scales: tuple[float, ...], seeds: int) -> Frame:
             z, a, dz = shot.outputs[0], shot.outputs[1], shot.output_gradients[0]
             gamma, beta = (shot.parameters[1][k][..., 0] for k in ("gamma", "beta"))
             g = gamma[..., None] * shot.output_gradients[1]
-            sign, deviation = np.sign(z[..., 0] - z[..., 1]), np.sqrt(z.var(-1) + norm.epsilon)
+            sign, deviation = np.sign(z[..., 0] - z[..., 1]), np.sqrt(z.var(-1) + norm.eps)
             half = (g[..., 0] - g[..., 1]) / 2
             length = np.linalg.norm(scaled["W"], axis=-1)
             found = {
@@ -63,7 +63,7 @@ def twos_and_threes(lab: Lab, scales: tuple[float, ...], seeds: int) -> Frame:
                 # what rounding of z is in proportion to
                 "reach": np.sqrt(INPUTS) * length * np.linalg.norm(job.data.x, axis=0).max(),
             }
-            named = {"backend": name, "examples": examples, "epsilon": norm.epsilon}
+            named = {"backend": name, "examples": examples, "eps": norm.eps}
             rows.append(by_unit(found, "scale", scales, seeds, **named))
     return stacked(rows)
 
@@ -102,20 +102,20 @@ def refused(call: Callable[[], Any]) -> str:
     return ""
 
 
-def pair(distance: Array, epsilon: float) -> Array:
+def pair(distance: Array, eps: float) -> Array:
     """What batch norm makes of two examples at that distance d: 1/√(1 + 4ε/d²), and less the same. Their variance is d²/4.
 
     The input's gradient is half the difference h of the output's, over σ, times 1 − x̂²: what batch norm takes away is all of it but
     for ε/(d²/4 + ε), which is 1 less the square of this.
     """
-    return 1 / np.sqrt(1 + 4 * epsilon / distance**2)
+    return 1 / np.sqrt(1 + 4 * eps / distance**2)
 
 
 @table
 def pairs(twos_and_threes: Frame) -> Frame:
     """One network's batches of two with what is predicted of them, from the closest inputs to the farthest."""
     two = twos_and_threes[(twos_and_threes.examples == 2) & (twos_and_threes.seed == 0)]
-    law = pair(two.distance, two.epsilon)
+    law = pair(two.distance, two.eps)
     columns = ["backend", "scale", "unit", "distance", "output", "passed"]
     return two[columns].assign(output_law=law, passed_law=1 - law**2).sort_values("distance", ignore_index=True)
 
@@ -124,7 +124,7 @@ def pairs(twos_and_threes: Frame) -> Frame:
 def of_pairs(twos_and_threes: Frame) -> Claims:
     """Two examples: their outputs, and what is let through of a gradient; the control is the same two and a third."""
     ours, other = beside(twos_and_threes, "examples", 2, 3, ["backend", "scale", "seed", "unit"])
-    law = pair(ours.distance, ours.epsilon)
+    law = pair(ours.distance, ours.eps)
     moved = ours.reach / ours.distance  # of d, by rounding of the inputs
     basis = "The unit farthest off. Standard error: u times the sizes of what cancels, and rounding of the inputs over their distance."
     for column, predicted, error, name, statement, source in (

@@ -143,7 +143,7 @@ def in_a_flow(drift: Frame) -> Claims:
         "Three rates, each half the one before; order by Richardson's extrapolation, whose last correction is left open.",
         "W_lW_lᵀ alone, which is not conserved: order 0",
         compare(mean, "log₂ of the drift at η over that at η/2, η → 0", measured=mean.order, standard_error=error.order,
-                dof=SEEDS - 1, predicted=1.0, allowance=most.order_open, control_measured=mean.unconserved_order,
+                dof=SEEDS - 1, predicted=1.0, tolerance=most.order_open, control_measured=mean.unconserved_order,
                 control_error=error.unconserved_order),
     )  # fmt: skip
     yield Claim(
@@ -153,7 +153,7 @@ def in_a_flow(drift: Frame) -> Claims:
         "The flow and the integral by scipy's solve_ivp; drift/η extrapolated, its last correction left open.",
         "no drift at all",
         compare(mean, "drift / η, η → 0, over its prediction", measured=mean.amount, standard_error=error.amount,
-                dof=SEEDS - 1, predicted=1.0, allowance=most.amount_open, control_predicted=0.0),
+                dof=SEEDS - 1, predicted=1.0, tolerance=most.amount_open, control_predicted=0.0),
     )  # fmt: skip
 
 

@@ -133,7 +133,7 @@ def descents(ends: Frame) -> Claims:
         "the conservation law for two numbers; derived in laws.py",
         "A step multiplies w2² − w1² by 1 − η²e² (e = s − w1w2): by exp(−η∫e²dt) in all, the integral by quadrature; open in η².",
         "w1² + w2², which is not conserved",
-        compare(free, "from ({w1:g}, {w2:g})", measured=free.end2**2 - free.end1**2, allowance=free.open,
+        compare(free, "from ({w1:g}, {w2:g})", measured=free.end2**2 - free.end1**2, tolerance=free.open,
                 standard_error=UNIT * free.steps * 4, control_measured=free.end2**2 + free.end1**2,
                 control_predicted=free.w2**2 + free.w1**2),
     )  # fmt: skip

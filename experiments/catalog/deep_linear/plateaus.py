@@ -57,12 +57,12 @@ def plateau_times(waits: Frame) -> Frame:
 def prolonged(row: Any, upper: Any) -> dict[str, float]:
     """How much longer the one waits than the other, which begins higher; with the law, a wrong one, and rounding."""
     depth, rate = row.depth, row.rate
-    predicted, allowance = laws.longer(row.start, upper.start, 1.0, depth, rate)
+    predicted, tolerance = laws.longer(row.start, upper.start, 1.0, depth, rate)
     wrong, _ = laws.longer(row.start, upper.start, 1.0, 3 if depth == 2 else 2, rate)
     first = row.start ** (1 / depth)
     rounding = 2 * UNIT * row.steps * first / laws.speed(first, 1.0, depth)
-    allowance += 2 * (row.doubt + upper.doubt)
-    return {"upper": upper.start, "longer": row.time - upper.time, "longer_predicted": predicted, "allowance": allowance,
+    tolerance += 2 * (row.doubt + upper.doubt)
+    return {"upper": upper.start, "longer": row.time - upper.time, "longer_predicted": predicted, "tolerance": tolerance,
             "wrong": wrong, "rounding": rounding}  # fmt: skip
 
 

@@ -127,7 +127,7 @@ def times(crossings: Frame, start: float) -> Frame:
         rows.append(
             dict(zip(key, condition, strict=True))
             | {"measured": group.time.mean(), "standard_error": rounding, "spread": np.ptp(group.time), "predicted": predicted,
-               "flow": laws.flow_time(level * s, start, s, depth), "allowance": 2 * (second + group.doubt.max()),
+               "flow": laws.flow_time(level * s, start, s, depth), "tolerance": 2 * (second + group.doubt.max()),
                "wrong_depth": law(depth=2 if depth == 1 else 1)[0]}
         )  # fmt: skip
     return Frame(rows)
@@ -179,7 +179,7 @@ def strongest_first(times: Frame) -> Claims:
         "Deep networks learn one mode after the other, strongest first: the log of the half-time from one mode to the next weaker grows "
         "by no less than predicted.",
         SAXE,
-        "The smallest gap of neighbouring modes, from the times of the claim above with their allowances.",
+        "The smallest gap of neighbouring modes, from the times of the claim above with their tolerances.",
         "the shallow network, whose modes all take ln 2: no stages",
         compare(deep.fillna({"control_measured": 0.0}), "{depth} layers, η = {rate:g}"),
         "at least",
@@ -197,7 +197,7 @@ def closest(half: Frame) -> dict[str, Any]:
         "measured": gaps[k],
         "predicted": np.diff(np.log(ordered.predicted))[k],
         "standard_error": (pair.standard_error / pair.measured).sum(),
-        "allowance": (pair.allowance / pair.predicted).sum(),
+        "tolerance": (pair.tolerance / pair.predicted).sum(),
     }
 
 

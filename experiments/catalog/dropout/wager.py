@@ -77,7 +77,7 @@ def taylor(penalty: Frame, features: int) -> Claims:
             "δ = {rate:g}, weights times {stretch:g}",
             measured=penalty.value,
             predicted=penalty.quadratic + penalty.cubic,
-            allowance=penalty.open,
+            tolerance=penalty.open,
             standard_error=ROUNDING * np.sqrt(2.0**features) * (2 * penalty.loss + penalty.value),
             control_predicted=penalty.flat + penalty.cubic,
         ),

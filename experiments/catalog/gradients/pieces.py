@@ -74,7 +74,10 @@ def build(
     )
     stacked = leading if any(parameters) else ()
     buffers = tuple(
-        {name: a + (0 if name.endswith("batches") else random.uniform(0, 1, a.shape)) for name, a in named.items()}
+        {
+            name: a + (0 if name.endswith("num_batches_tracked") else random.uniform(0, 1, a.shape))
+            for name, a in named.items()
+        }
         for named in network.buffers(stacked)
     )
     y = target(random, (*stacked, network.widths[-1], examples))
@@ -132,11 +135,11 @@ LAYERS: dict[str, Make] = {
     "Dense": of(s.Dense(5)),
     "Dense, no bias": of(s.Dense(5, bias=False)),
     "BatchNorm": of(s.BatchNorm()),
-    "BatchNorm, not affine": of(s.BatchNorm(affine=False, epsilon=1e-3)),
+    "BatchNorm, not affine": of(s.BatchNorm(affine=False, eps=1e-3)),
     "BatchNorm, cumulative": of(s.BatchNorm(momentum=None)),
     "BatchNorm, after training": of(s.BatchNorm(running=True)),
     "LayerNorm": of(s.LayerNorm()),
-    "LayerNorm, not affine": of(s.LayerNorm(affine=False, epsilon=1e-3)),
+    "LayerNorm, not affine": of(s.LayerNorm(affine=False, eps=1e-3)),
     "Dropout": of(s.Dropout(0.3)),
     "Dropout, after training": of(s.Dropout(active=False)),
     "Residual": residual,

@@ -85,7 +85,7 @@ def remainder(orders: Frame, kinks: Frame) -> Claims:
             "{family}: {piece}",
             measured=smooth.order,
             predicted=2.0,
-            allowance=0.1,
+            tolerance=0.1,
             standard_error=smooth.error,
             dof=smooth.trials - 1,
             control_measured=smooth.wrong,

@@ -72,7 +72,7 @@ def dead_sets(dead_shares: Frame) -> Frame:
         low=low,
         high=high,
         predicted=middle,
-        allowance=(high - low) / 2,
+        tolerance=(high - low) / 2,
         single=single,
         standard_error=np.sqrt(np.maximum(middle * (1 - middle), 0) / dead_shares["count"]),
     )
@@ -119,7 +119,7 @@ def of_the_dead(dead_sets: Frame, biased: Frame) -> Claims:
         "dead for all of the data",
         "Inputs of both signs: no network is dead after one ReLU layer, (3 − 2^(1−n))/4ⁿ of them after two, then bounds hold.",
         "derived: the angle between two inputs is π, then π/2, then less; compare Lu 2019",
-        "Exact in two layers and for width 1. Binomial standard error; allowance: half the distance of the bounds.",
+        "Exact in two layers and for width 1. Binomial standard error; tolerance: half the distance of the bounds.",
         "the law of a single input, 1 − (1 − 2⁻ⁿ)^L",
         compare(both, "width {width}, depth {depth}", control_predicted=both.single),
     )

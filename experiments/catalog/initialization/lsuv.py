@@ -76,7 +76,7 @@ def gains(unit: Frame, data: str, width: int) -> Frame:
         return float(np.log(needed(activations.by_name()[activation](), sizes, DEPTH)).mean())
 
     predicted = {name: law(name) for name in found.activation.unique()}
-    return found.assign(predicted=found.activation.map(predicted), allowance=FINITE_WIDTH / width)
+    return found.assign(predicted=found.activation.map(predicted), tolerance=FINITE_WIDTH / width)
 
 
 @table

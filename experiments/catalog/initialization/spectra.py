@@ -72,7 +72,7 @@ def singular(singular_values: Frame) -> Frame:
 def glorot(singular: Frame) -> Claims:
     columns = {
         "dof": singular["count"] - 1,
-        "allowance": singular.limit * np.log(singular.n) / singular.n**2,
+        "tolerance": singular.limit * np.log(singular.n) / singular.n**2,
         "control_predicted": singular.control,
     }
     yield Claim(
@@ -155,14 +155,14 @@ def deepest(n: int) -> int:
 @table
 def products(multiplied: Frame) -> Frame:
     """The asymptotes of the singular values (index 1 …), the bounds' middle for ln(s₁/s_n) (index 0)."""
-    predicted, allowance = np.zeros(len(multiplied)), np.zeros(len(multiplied))
+    predicted, tolerance = np.zeros(len(multiplied)), np.zeros(len(multiplied))
     found = multiplied[["init", "width", "depth", "index"]].itertuples(index=False, name=None)
     for k, (init, width, depth, index) in enumerate(found):
         if init != "orthogonal" and index == 0:
-            predicted[k], allowance[k] = log_condition(width, depth)
+            predicted[k], tolerance[k] = log_condition(width, depth)
         elif init != "orthogonal":
             predicted[k] = asymptotes(width, depth)[index - 1]
-    return multiplied.assign(predicted=predicted, allowance=allowance)
+    return multiplied.assign(predicted=predicted, tolerance=tolerance)
 
 
 @claims
@@ -211,9 +211,9 @@ def spectra(products: Frame, singular: Frame) -> Figure:
         for k in range(1, width + 1):
             series(middle, shown[(shown.init == init) & (shown["index"] == k)], label, index, x="depth")
     middle.set(xlabel="layers multiplied", ylabel="mean ln of singular values")
-    tens = {c: gaussian[c] / np.log(10) for c in ("measured", "predicted", "allowance", "standard_error")}
+    tens = {c: gaussian[c] / np.log(10) for c in ("measured", "predicted", "tolerance", "standard_error")}
     whole = gaussian.assign(**tens)[gaussian["index"] == 0]
-    whole = whole.assign(low=whole.predicted - whole.allowance, high=whole.predicted + whole.allowance)
+    whole = whole.assign(low=whole.predicted - whole.tolerance, high=whole.predicted + whole.tolerance)
     for index, n in enumerate(sorted(whole.width.unique()), 5):
         one = whole[whole.width == n]
         band(right, one, index)

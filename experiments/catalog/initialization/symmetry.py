@@ -140,9 +140,9 @@ def breaking(units_apart: Frame, breaking_steps: int, data: str) -> Frame:
             if np.isfinite(predicted):
                 k = int(np.searchsorted(looks, predicted))
                 rate = np.log(sizes[looks[k]] / sizes[looks[k - 1]]) / (looks[k] - looks[k - 1])
-                allowance, rounding = epsilon * shares[looks[k]] / rate, np.sqrt(predicted) * unit / epsilon / rate
-                rows.append((backend, int(power), reached, predicted, allowance, rounding))
-    return Frame(rows, columns=["backend", "power", "measured", "predicted", "allowance", "rounding"])
+                tolerance, rounding = epsilon * shares[looks[k]] / rate, np.sqrt(predicted) * unit / epsilon / rate
+                rows.append((backend, int(power), reached, predicted, tolerance, rounding))
+    return Frame(rows, columns=["backend", "power", "measured", "predicted", "tolerance", "rounding"])
 
 
 @claims

@@ -71,7 +71,7 @@ def slopes(waits: Frame) -> Frame:
             mean, error = values.mean(skipna=False), values.sem()
             left = largest[high] + 1 / least + (EVERY / least) ** 2 / 8
             rows.append((depth, backend, low, high, mean, error, len(values) - 1, 2.0 - depth, left / apart))
-    columns = ["depth", "backend", "low", "high", "measured", "standard_error", "dof", "predicted", "allowance"]
+    columns = ["depth", "backend", "low", "high", "measured", "standard_error", "dof", "predicted", "tolerance"]
     return Frame(rows, columns=columns)
 
 

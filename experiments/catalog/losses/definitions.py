@@ -66,8 +66,8 @@ def definitions(lab: Lab, targets: str, trials: int) -> Frame:
     values = {backend: (shot.loss, exact, other) for backend, shot in shots.items()}
     slopes = {backend: (shot.output_gradients[0], (p - matrix) / n, p - matrix) for backend, shot in shots.items()}
     found = [
-        farthest(values, UNIT * (spread(z).mean(-1) + 1), quantity="J", allowance=0.0),
-        farthest(slopes, UNIT * (p * spread(z)[..., None, :] + 1) / n, quantity="∂J/∂z", allowance=0.0),
+        farthest(values, UNIT * (spread(z).mean(-1) + 1), quantity="J", tolerance=0.0),
+        farthest(slopes, UNIT * (p * spread(z)[..., None, :] + 1) / n, quantity="∂J/∂z", tolerance=0.0),
         quotients(lab, targets, z[0], y[0], matrix[0]),
     ]
     return stacked(found).assign(loss=name, targets=targets)
@@ -104,7 +104,7 @@ def quotients(lab: Lab, targets: str, z: Array, y: Array, matrix: Array) -> Fram
     ends = {backend: shot.loss.reshape(2, -1) for backend, shot in shots.items()}
     found = {name: ((ahead - behind) / (2 * STEP), expected / n, expected) for name, (ahead, behind) in ends.items()}
     error = UNIT * (spread(z).mean() + 1) / STEP
-    return farthest(found, error, quantity="difference quotient", allowance=STEP**2 / (36 * np.sqrt(3) * n))
+    return farthest(found, error, quantity="difference quotient", tolerance=STEP**2 / (36 * np.sqrt(3) * n))
 
 
 @cells(cost=Cost(0.1, 10))

@@ -73,7 +73,7 @@ def times(escape: Frame, rate: float) -> Frame:
                 flow=flow,
                 # every step rounds z by u·s, which at the start counts for most on the clock
                 standard_error=UNIT * far * np.sqrt(one.steps) / np.abs(laws.slope(loss, -far)),
-                allowance=laws.late_again(rate),
+                tolerance=laws.late_again(rate),
             )
         )
     return stacked(found)

@@ -90,7 +90,7 @@ def of_range(flushed: Frame) -> Claims:
             dof=flushed.seeds - 1,
             measured=flushed.zero,
             predicted=flushed.flushed,
-            allowance=flushed.near,
+            tolerance=flushed.near,
             control_predicted=flushed.abrupt,
         ),
     )

@@ -68,5 +68,5 @@ def scales(depth_scale: Frame) -> Claims:
             source="Schoenholz 2017, χ₁ at the fixed point q* of Poole 2016",
             basis=MEAN_FIELD,
             control="ln σ_w²: the weights without the slope of tanh",
-            comparisons=compare(rows, said, control_predicted=rows.control, allowance=FINITE_WIDTH / rows.width),
+            comparisons=compare(rows, said, control_predicted=rows.control, tolerance=FINITE_WIDTH / rows.width),
         )

@@ -79,7 +79,7 @@ def exploded(explosions: Frame, dtype: str) -> Frame:
         control=np.where(share, np.sqrt(rows.factor), 0.0),
         standard_error=np.where(share, rounding, rows.standard_error),
         dof=np.where(share, np.inf, rows["count"] - 1),
-        allowance=np.where(share, 0.0, FINITE_WIDTH / rows.width * (rows.depth - 1)),
+        tolerance=np.where(share, 0.0, FINITE_WIDTH / rows.width * (rows.depth - 1)),
     )
 
 

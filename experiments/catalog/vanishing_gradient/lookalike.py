@@ -46,7 +46,7 @@ def lookalikes(alike: Frame) -> Frame:
     known = {start: correlations(start, LAYERS) for start in STARTS}
     predicted = np.array([known[start][depth - 1] for start, depth in zip(rows.start, rows.depth, strict=True)])
     return rows.assign(
-        predicted=predicted, dof=rows["count"] - 1, allowance=FINITE_WIDTH / rows.width * (1 - predicted)
+        predicted=predicted, dof=rows["count"] - 1, tolerance=FINITE_WIDTH / rows.width * (1 - predicted)
     )
 
 

@@ -126,7 +126,7 @@ def stall(depth: int, xavier: Frame, he: Frame, guessed: float, condition: str) 
         basis='Gibbs: no output that ignores x has a lower loss than the labels\' entropy; 1 % of it defines "stalls". '
         "Standard error over seeds.",
         control="He's scheme on the same draws and batches",
-        comparisons=beside(xavier, he, condition, predicted=guessed, allowance=0.01 * guessed),
+        comparisons=beside(xavier, he, condition, predicted=guessed, tolerance=0.01 * guessed),
         test="at least",
     )
 

@@ -127,7 +127,7 @@ def repaired(repaired_stacks: Frame, width: int) -> Frame:
         logs, shares = of_init(kind, activation, init, depth, examples)
         wrong = control(kind, activation, init, depth, examples)
         found.append(
-            group.assign(predicted=logs[at], allowance=FINITE_WIDTH / width * shares[at], control_predicted=wrong[at])
+            group.assign(predicted=logs[at], tolerance=FINITE_WIDTH / width * shares[at], control_predicted=wrong[at])
         )
     return pd.concat(found, ignore_index=True)
 

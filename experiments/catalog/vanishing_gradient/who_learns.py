@@ -101,7 +101,7 @@ def fates(mended: Frame) -> Claims:
         "notes: in deep networks the gradients in the lower layers are very small",
         f"Gibbs: no output that ignores x has a lower loss than the labels' entropy, open by 1 %. Student's t over seeds. {HINDSIGHT}",
         "the same activation with He's weights in scaled skip connections",
-        stuck.assign(predicted=stuck.guessing, allowance=0.01 * stuck.guessing),
+        stuck.assign(predicted=stuck.guessing, tolerance=0.01 * stuck.guessing),
         "at least",
     )
 

@@ -93,7 +93,7 @@ def ratios(layers: Frame, width: int) -> Frame:
         standard_error=first.standard_error * TO_LOG,
         dof=first.seeds - 1,
         predicted=first.predicted * TO_LOG,
-        allowance=FINITE_WIDTH * (first.depth - 1) / width,
+        tolerance=FINITE_WIDTH * (first.depth - 1) / width,
     ).reset_index(drop=True)  # fmt: skip
 
 
