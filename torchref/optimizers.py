@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
-from functools import singledispatch
+from functools import cache, singledispatch
 from typing import Any
 
 import torch
@@ -29,35 +30,42 @@ def _(optimizer: optimizers.SGD, tensors: Iterable[Tensor]) -> torch.optim.Optim
         "dampening": optimizer.dampening,
         "nesterov": optimizer.nesterov,
     }
-    return torch.optim.SGD(tensors, **_common(optimizer), **options)
+    return _plain(torch.optim.SGD)(tensors, **_common(optimizer), **options)
 
 
 @twin.register
 def _(optimizer: optimizers.Adagrad, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
     first = optimizer.initial_accumulator_value
     options: dict[str, Any] = {"lr_decay": optimizer.lr_decay, "initial_accumulator_value": first, "eps": optimizer.eps}
-    return torch.optim.Adagrad(tensors, **_common(optimizer), **options)
+    return _plain(torch.optim.Adagrad)(tensors, **_common(optimizer), **options)
 
 
 @twin.register
 def _(optimizer: optimizers.RMSProp, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
     options: dict[str, Any] = {"alpha": optimizer.decay, "centered": optimizer.centered, "eps": optimizer.eps}
-    return torch.optim.RMSprop(tensors, **_common(optimizer), **options, momentum=optimizer.momentum)
+    return _plain(torch.optim.RMSprop)(tensors, **_common(optimizer), **options, momentum=optimizer.momentum)
 
 
 @twin.register
 def _(optimizer: optimizers.Adadelta, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
-    return torch.optim.Adadelta(tensors, **_common(optimizer), rho=optimizer.rho, eps=optimizer.eps)
+    return _plain(torch.optim.Adadelta)(tensors, **_common(optimizer), rho=optimizer.rho, eps=optimizer.eps)
 
 
 @twin.register
 def _(optimizer: optimizers.Adam, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
-    return torch.optim.Adam(tensors, **_common(optimizer), **_moments(optimizer))
+    return _plain(torch.optim.Adam)(tensors, **_common(optimizer), **_moments(optimizer))
 
 
 @twin.register
 def _(optimizer: optimizers.AdamW, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(tensors, **_common(optimizer), **_moments(optimizer))
+    return _plain(torch.optim.AdamW)(tensors, **_common(optimizer), **_moments(optimizer))
+
+
+@cache
+def _plain(kind: type[torch.optim.Optimizer]) -> Any:
+    """PyTorch's optimizer, with the methods inside of the wrappers that import its compiler at the first call, 2 s of a worker's time."""
+    step, add = (inspect.unwrap(method) for method in (kind.step, kind.add_param_group))
+    return type(kind.__name__, (kind,), {"step": torch.no_grad()(step), "add_param_group": add})
 
 
 def _common(optimizer: optimizers.Optimizer) -> dict[str, Any]:

@@ -352,3 +352,22 @@ def test_pytorchs_own_generator_is_left_alone(leading):
     before = torch.get_rng_state()
     list(theirs.train(helpers.job("labels", Tanh(), leading)))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+COMPILER = """
+import numpy as np
+import scratch as s, scratch.initializers
+from torchref.training import train
+random = np.random.default_rng(0)
+network = s.Network((s.Dense(5), s.BatchNorm(), s.ReLU(), s.Dense(3)), inputs=4)
+start = network.initialize(s.initializers.he, lambda *layer: random)
+data, batches = s.Batch(random.normal(size=(4, 9)), random.integers(0, 3, 9)), s.epochs(random, examples=9, size=5, count=2)
+for kind in (s.SGD, s.Adagrad, s.RMSProp, s.Adadelta, s.Adam, s.AdamW):
+    list(train(s.Job(network.layers, s.CrossEntropy(), start, data, batches, kind(), schedule=s.Cosine(6), clip=s.ClipNorm(1.0))))
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+def test_training_does_not_load_the_compiler():
+    """PyTorch's optimizers import it, two seconds of every worker, where their own wrappers are called."""
+    assert "torch" in loaded_by(COMPILER)
