@@ -87,16 +87,16 @@ def pieces(device: str) -> Iterator[dict[str, Any]]:
                 for trial in range(TRIALS):
                     random = randomness.generator(trial, "parity", family, piece)
                     job = witnesses.cast(witnesses.observed(make(random, LARGEST)), dtype)
-                    seen += differences(job, device, randomness.generator(trial, "shadows"))
+                    seen += differences(job, device, randomness.generator(trial, "replicas"))
                 worst, control = max(d.ratio for d in seen[::2]), max(d.ratio for d in seen[1::2])
                 one = next(d for d in seen[::2] if d.ratio == worst)
                 yield row(family, piece, dtype, one, control_ratio=control)
 
 
-def differences(job: Job, device: str, shadows: Generator) -> Iterator[agreement.Difference]:
+def differences(job: Job, device: str, replicas: Generator) -> Iterator[agreement.Difference]:
     """Of each quantity: scratch against PyTorch on the device, and against the same with a planted error."""
     ours, theirs = witnesses.by_hand(job), witnesses.by_torch(job, device)
-    rounding, level = agreement.Rounding(job, shadows), witnesses.noise_level(job, shadows)
+    rounding, level = agreement.Rounding(job, replicas), witnesses.noise_level(job, replicas)
     for key in ours:
         for told in (theirs[key], theirs[key] * (1 + PLANTED)):
             yield rounding.difference(key, ours[key], told, level[key])
@@ -109,7 +109,7 @@ def updates(device: str) -> Iterator[dict[str, Any]]:
             for leading in ((), (3,)):
                 job = trained(optimizer, leading, dtype)
                 both = list(training.train(job)), list(torchref.train(job, device=device))
-                found = agreement.trajectory(job, *both, randomness.generator(0, "shadows"))
+                found = agreement.trajectory(job, *both, randomness.generator(0, "replicas"))
                 condition = f"{optimizer}, stack {leading}"
                 yield row("hundred steps", condition, dtype, max(found, key=lambda d: d.ratio), control_ratio=np.nan)
 

@@ -22,7 +22,7 @@ from scratch.options import Description, require
 Reduction = Literal["mean", "sum", "none"]
 GUARD = float(np.float32(1e-12))  # PyTorch's, which is a float32 in its code
 SILENT = np.errstate(all="ignore")  # a decorator: numbers that are not finite are an answer
-SLACK = 1e-3  # rounding, and agreement's shadows, may carry a probability this far past 0 or 1; what is farther is no probability
+SLACK = 1e-3  # rounding, and agreement's replicas, may carry a probability this far past 0 or 1; what is farther is no probability
 
 
 @dataclass(frozen=True)

@@ -123,18 +123,18 @@ class ElasticNet(Penalty):
 
 @dataclass(frozen=True)
 class MaxNorm(Description):
-    """‖row of W‖ ≤ c: after an update, each unit's incoming weights are shrunk to length c = ``limit`` where they are longer.
+    """‖row of W‖ ≤ c: after an update, each unit's incoming weights are shrunk to length c = ``max_norm`` where they are longer.
 
     Srivastava et al. 2014, with PyTorch's renorm: the length is divided by itself plus 1e-7. Biases and scales stay.
     """
 
-    limit: float
+    max_norm: float
 
     def __post_init__(self) -> None:
-        require(0 < self.limit < np.inf, self, "limit", "be positive and finite")
+        require(0 < self.max_norm < np.inf, self, "max_norm", "be positive and finite")
 
     def project(self, parameters: Sequence[Tensors]) -> None:
         """Shrinks the rows of every W in place."""
         for w in (w for p in parameters for name, w in p.items() if is_weight(name)):
             length = np.sqrt((w * w).sum(-1, keepdims=True))
-            w *= np.where(length > self.limit, self.limit / (length + 1e-7), 1)
+            w *= np.where(length > self.max_norm, self.max_norm / (length + 1e-7), 1)

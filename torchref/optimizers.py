@@ -89,9 +89,9 @@ def clip(clip: clipping.Clip, tensors: Iterable[Tensor]) -> None:
 
 @clip.register
 def _(clip: clipping.ClipNorm, tensors: Iterable[Tensor]) -> None:
-    nn.utils.clip_grad_norm_(tensors, clip.limit)
+    nn.utils.clip_grad_norm_(tensors, clip.max_norm)
 
 
 @clip.register
 def _(clip: clipping.ClipValue, tensors: Iterable[Tensor]) -> None:
-    nn.utils.clip_grad_value_(tensors, clip.limit)
+    nn.utils.clip_grad_value_(tensors, clip.clip_value)

@@ -44,7 +44,7 @@ def project(constraint: penalties.MaxNorm, tensors: Named) -> None:
     """Shrinks the rows of one network's weights in place."""
     with torch.no_grad():
         for tensor in (t for name, t in tensors.items() if is_weight(name, t)):
-            tensor.copy_(torch.renorm(tensor, 2, 0, constraint.limit))
+            tensor.copy_(torch.renorm(tensor, 2, 0, constraint.max_norm))
 
 
 def _sum(penalty: penalties.Penalty, cost: Callable[[Tensor], Tensor]) -> Callable[[Named], Tensor]:

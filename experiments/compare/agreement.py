@@ -2,7 +2,7 @@
 
 The bound is worked out, never a constant. A backward stable sum of k products is the exact result for inputs moved
 relatively by about √k·u (Higham & Mary 2019; u the unit roundoff). So scratch is run again with parameters, inputs,
-targets and what passes between layers moved at random by that much ("shadows"), and what that does to a quantity is
+targets and what passes between layers moved at random by that much ("replicas"), and what that does to a quantity is
 what rounding may do to it:
 
     bound = LIMIT · ( spread of the replicas + √k·u · size of the quantity + what underflow may lose )

@@ -82,7 +82,7 @@ def _of_class(kind: type) -> str:
         return _module(losses.twin(example(kind)))
     weight = torch.zeros(1, requires_grad=True)
     if issubclass(kind, Optimizer):
-        return _module(optimizers.twin(example(kind), [weight]))
+        return _kind(type(optimizers.twin(example(kind), [weight])).__base__)  # the twin is a subclass
     if issubclass(kind, Schedule):
         return _module(schedules.twin(example(kind), torch.optim.SGD([weight], 0.1)))
     if issubclass(kind, Clip):
@@ -96,11 +96,15 @@ def _of_class(kind: type) -> str:
 
 
 def _module(twin: Any) -> str:
-    kind = type(twin)
-    public = [f"{place}.{kind.__name__}" for place in PUBLIC if getattr(import_module(place), kind.__name__, 0) is kind]
+    return _kind(type(twin))
+
+
+def _kind(kind: Any) -> str:
+    name = kind.__name__
+    public = [f"{place}.{name}" for place in PUBLIC if getattr(import_module(place), name, 0) is kind]
     if public:
         return link(public[-1])
-    return f"{link(f'{kind.__module__}.{kind.__name__}')} ({prose(docstring(kind)[0].rstrip('.'))})"
+    return f"{link(f'{kind.__module__}.{name}')} ({prose(docstring(kind)[0].rstrip('.'))})"
 
 
 def called(function: Any) -> list[str]:

@@ -42,7 +42,7 @@ class Lab:
             members = min(MEMBERS, max(1, COMPARED // max(1, job.network.size)))
         few = first(job, members)
         ours, theirs = shots.values() if few is job else (part_of(shot, job, members) for shot in shots.values())
-        self.enter(agreement.pointwise(few, ours, theirs, generator(0, "shadows")), self.part, condition)
+        self.enter(agreement.pointwise(few, ours, theirs, generator(0, "replicas")), self.part, condition)
         return shots
 
     def train(
@@ -61,7 +61,7 @@ class Lab:
         """The same, compared at every snapshot in all networks: dear, as rounding is followed through training."""
         trained = {name: list(backend.train(job)) for name, backend in backends(self.device).items()}
         ours, theirs = trained.values()
-        found = agreement.trajectory(job, ours, theirs, generator(0, "shadows"))
+        found = agreement.trajectory(job, ours, theirs, generator(0, "replicas"))
         self.enter(found, "trajectory", condition)
         return trained
 

@@ -39,7 +39,7 @@ from torchref import training as torchref
 EXPERIMENT = load("precision")
 # in layers of 24 units some processors' kernels add several partial sums at once, which the model of one sum in turn is not about
 TINY = {
-    "draws": 2000, "lengths": (100, 1000), "trials": 60, "growth": 2500, "depth": 4, "width": 48, "seeds": 10, "shadows": 2,
+    "draws": 2000, "lengths": (100, 1000), "trials": 60, "growth": 2500, "depth": 4, "width": 48, "seeds": 10, "replicas": 2,
     "fading": 8, "steps": 30,
 }  # fmt: skip
 
@@ -255,9 +255,9 @@ def test_a_stack_gives_the_bits_of_each_network_alone():
 
 def test_the_random_model_against_propagated_covariances():
     """The model's mean square, by simulation, against its exact value: C ← (D W) C (D W)ᵀ + diag(v), example by example."""
-    made, shadows = shared.nets(3, 8, 1, "float32"), 300
+    made, replicas = shared.nets(3, 8, 1, "float32"), 300
     truth = shared.signals(*shared.seen(made.job(FLOAT64)))
-    found = shared.model(made, BF16, truth, shadows).query("signal == 'activation'").modelled.to_numpy()
+    found = shared.model(made, BF16, truth, replicas).query("signal == 'activation'").modelled.to_numpy()
     job, shot = shared.seen(made.job(FLOAT64))
     covariance, expected = np.zeros((shared.EXAMPLES, 64, 64)), []
 
@@ -405,7 +405,7 @@ def test_rounding_at_random_law_against_enumeration():
     "changed, named",
     [({"lengths": ()}, "--lengths"), ({"lengths": (1,)}, "--lengths"), ({"lengths": (5, 5)}, "--lengths"), ({"trials": 3}, "--trials"),
      ({"growth": 100}, "--growth"), ({"seeds": 2}, "--seeds"), ({"rate": 0.0}, "--rate"), ({"depth": 1000}, "--depth"),
-     ({"steps": 3}, "--steps"), ({"shadows": 0}, "--shadows")],
+     ({"steps": 3}, "--steps"), ({"replicas": 0}, "--replicas")],
 )  # fmt: skip
 def test_bad_options_are_refused(changed, named):
     with pytest.raises(InvalidInput, match=named):

@@ -36,7 +36,7 @@ PLANTED = {"float64": 1e-12, "float32": 1e-3}
 
 def compared(job, seed=0, change=lambda shot: shot):
     """Pointwise differences, the torch snapshot changed first."""
-    return agreement.pointwise(job, ours.snapshot(job), change(theirs.snapshot(job)), generator(seed, "shadows"))
+    return agreement.pointwise(job, ours.snapshot(job), change(theirs.snapshot(job)), generator(seed, "replicas"))
 
 
 def look(kind="labels", activation=None, leading=(), dtype="float64", seed=0):
@@ -101,7 +101,7 @@ def test_planted_parameter_is_found_in_the_trajectory(layer, name, dtype):
     held = list(other[1].parameters)
     held[layer - 1] = {**held[layer - 1], name: raised(held[layer - 1][name], PLANTED[dtype], 2)}
     other[1] = replace(other[1], parameters=tuple(held))
-    found = agreement.trajectory(job, mine, other, generator(0, "shadows"))
+    found = agreement.trajectory(job, mine, other, generator(0, "replicas"))
     assert [(d.step, d.layer, d.quantity) for d in found if d.ratio > 1] == [(other[1].step, layer, name)]
 
 
@@ -148,14 +148,14 @@ def test_correct_trajectories_are_quiet(dtype):
     """A bound that does not grow along with the differences would raise a false alarm late in training."""
     for seed in range(20):
         job = helpers.job("labels", Tanh(), (2,), dtype=dtype, seed=seed, rate=0.2, steps=20)
-        found = agreement.trajectory(job, list(ours.train(job)), list(theirs.train(job)), generator(seed, "shadows"))
+        found = agreement.trajectory(job, list(ours.train(job)), list(theirs.train(job)), generator(seed, "replicas"))
         assert 1e-3 < worst(found) <= 1
 
 
 def test_the_bound_of_a_trajectory_grows():
     """At the start both are equal and only one rounding is allowed; every step may add one."""
     job = helpers.job("squared", Tanh(), (2,), rate=0.05, steps=60, snapshots=(0, 1, 20, 60))
-    found = agreement.trajectory(job, list(ours.train(job)), list(theirs.train(job)), generator(0, "shadows"))
+    found = agreement.trajectory(job, list(ours.train(job)), list(theirs.train(job)), generator(0, "replicas"))
     assert all(d.difference == 0 for d in found if d.step == 0 and d.quantity != "loss")  # the start was handed in
     bounds = {step: [d.bound for d in found if d.step == step and d.quantity == "W"] for step in (0, 1, 20, 60)}
     norms = [np.linalg.norm(named["W"], axis=(-2, -1)) for named in job.parameters if named]
@@ -186,11 +186,11 @@ def test_float32_has_a_bound_of_its_own():
     """float64's bound on float32 would raise an alarm at every quantity; float32's on float64 would see nothing."""
     narrow, wide = compared(look(dtype="float32")), compared(look(dtype="float64"))
     for a, b in zip(narrow, wide, strict=True):
-        # same network up to rounding, same signs of the shadows: bounds in the ratio of the unit roundoffs
+        # same network up to rounding, same signs of the replicas: bounds in the ratio of the unit roundoffs
         np.testing.assert_allclose(a.bound / b.bound, 2.0**29, rtol=0.05)
 
 
-# Wrong formulas, put into scratch: the shadows use them too, so only the comparison with torch can tell
+# Wrong formulas, put into scratch: the replicas use them too, so only the comparison with torch can tell
 
 
 WRONG = {
@@ -319,7 +319,7 @@ def test_wrong_memory_breaks_the_trajectory(part, kind, name, wrong, monkeypatch
 
 
 def trained(job):
-    return agreement.trajectory(job, list(ours.train(job)), list(theirs.train(job)), generator(0, "shadows"))
+    return agreement.trajectory(job, list(ours.train(job)), list(theirs.train(job)), generator(0, "replicas"))
 
 
 @pytest.mark.parametrize("name", ["everything", "residual"])
@@ -332,7 +332,7 @@ def test_correct_runs_of_every_layer_are_quiet(name, dtype):
         look = helpers.at(job, shots[-1])
         for found in (
             compared(look, seed),
-            agreement.trajectory(job, shots, list(theirs.train(job)), generator(seed, "shadows")),
+            agreement.trajectory(job, shots, list(theirs.train(job)), generator(seed, "replicas")),
         ):
             assert 1e-3 < worst(found) <= 1
 
@@ -361,9 +361,9 @@ def test_wrong_momentum_breaks_the_trajectory(wrong, monkeypatch):
     job = helpers.job("squared", Tanh(), (2,))
     monkeypatch.setattr(SGD, "descend", wrong)
     mine, other = list(ours.train(job)), list(theirs.train(job))
-    assert worst(agreement.trajectory(job, mine, other, generator(0, "shadows"))) > 1e6
+    assert worst(agreement.trajectory(job, mine, other, generator(0, "replicas"))) > 1e6
     at = helpers.at(job, mine[-1])
-    assert worst(agreement.pointwise(at, mine[-1], theirs.snapshot(at), generator(0, "shadows"))) <= 1
+    assert worst(agreement.pointwise(at, mine[-1], theirs.snapshot(at), generator(0, "replicas"))) <= 1
 
 
 STACKED = {"x and y": (True, True), "x alone": (True, False), "y alone": (False, True), "neither": (False, False)}
@@ -438,7 +438,7 @@ def test_a_trajectory_ends_where_both_diverge():
     finite = [s.step for s in mine if all(np.isfinite(a).all() for named in s.parameters for a in named.values())]
     assert 0 < len(finite) < len(mine), "the job must diverge, though not at once"
     with np.errstate(over="ignore", invalid="ignore"):
-        found = agreement.trajectory(job, mine, other, generator(0, "shadows"))
+        found = agreement.trajectory(job, mine, other, generator(0, "replicas"))
     assert max(d.step for d in found) <= finite[-1] and not any(np.isnan(d.difference) for d in found)
 
 
@@ -448,11 +448,11 @@ def test_one_that_diverges_alone_disagrees():
     mine, other = list(ours.train(job)), list(theirs.train(job))
     broken = tuple({name: a * np.nan for name, a in named.items()} for named in other[1].parameters)
     other[1] = replace(other[1], parameters=broken)
-    assert worst(agreement.trajectory(job, mine, other, generator(0, "shadows"))) == np.inf
+    assert worst(agreement.trajectory(job, mine, other, generator(0, "replicas"))) == np.inf
 
 
 def test_every_other_replica_moves_all_units_alike():
-    """Units that are copies round alike: shadows that all move independently average that away."""
+    """Units that are copies round alike: replicas that all move independently average that away."""
     moved = replicas.jitter(np.ones((5, 2, 6, 7)), 0.1, generator(0, "jitter"))
     assert (moved[0] == 1).all() and set(np.unique(moved[1:].round(12))) == {0.9, 1.1}
     assert (moved[2] == moved[2][:, :1]).all() and (moved[4] == moved[4][:, :1]).all()
@@ -465,6 +465,6 @@ def test_a_step_that_leaves_almost_nothing_is_rounded_itself():
     rule, batches = RMSProp(0.1, 3 / 8, eps=2.0**-10), np.zeros((2, 1), int)
     work = Job((Dense(1, bias=False),), SquaredError(), ({"W": w},), data, batches, rule, (0, 1))
     shots = list(ours.train(work))
-    differences = agreement.trajectory(work, shots, shots, generator(0, "shadows"))
+    differences = agreement.trajectory(work, shots, shots, generator(0, "replicas"))
     (found,) = [d for d in differences if (d.step, d.quantity) == (1, "W")]
     assert abs(shots[1].parameters[0]["W"].item()) < 0.01 and found.bound > 0.125 * 2.0**-53

@@ -154,14 +154,14 @@ def test_both_backends_fit_alike(leading):
     planned = job(leading, optimizer=SGD(0.1, 0.9), **RICH)
     ours = fit(planned, VALIDATION, metrics=METRICS)
     other = fit(planned, VALIDATION, metrics=METRICS, train=partial(theirs.train, device="cpu"))
-    shadow = fit(moved(planned, 1e-8), VALIDATION, metrics=METRICS)
+    replica = fit(moved(planned, 1e-8), VALIDATION, metrics=METRICS)
     unit = np.sqrt(17) * 2**-53
     assert ours.history.keys() == other.history.keys()
     for name, a in ours.history.items():
-        spread = np.abs(a - shadow.history[name]).max() / 1e-8
+        spread = np.abs(a - replica.history[name]).max() / 1e-8
         np.testing.assert_allclose(other.history[name], a, rtol=0, atol=4 * 16 * unit * (spread + np.abs(a).max()))
     np.testing.assert_array_equal(ours.best, other.best)
-    kept = [merge(one.parameters, one.buffers) for one in (ours, other, shadow)]
+    kept = [merge(one.parameters, one.buffers) for one in (ours, other, replica)]
     for p, q, r in zip(*kept, strict=True):
         for name, a in p.items():
             spread = np.abs(a - r[name]).max() / 1e-8
@@ -174,7 +174,7 @@ def test_both_backends_within_the_bound_of_agreement():
     planned = job((2,), layers=dense, noise=None, drop_last=True)
     steps = replace(planned, batches=np.stack(planned.batches), snapshots=(3, 6, 9, 12))
     shots = list(training.train(steps)), list(theirs.train(steps))
-    found = agreement.trajectory(steps, *shots, generator(0, "shadows"))
+    found = agreement.trajectory(steps, *shots, generator(0, "replicas"))
     assert max(d.ratio for d in found) < 1
     fitted = fit(planned, VALIDATION, restore=False)
     same(fitted.parameters, shots[0][-1].parameters)

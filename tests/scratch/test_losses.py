@@ -378,7 +378,7 @@ def test_probabilities_at_the_ends(wrong):
 
 
 def test_probabilities_just_past_the_ends():
-    """A shadow of agreement that rounding carries past 1 is read as 1; logits in place of probabilities are refused."""
+    """A replica of agreement that rounding carries past 1 is read as 1; logits in place of probabilities are refused."""
     loss, y = PROBABLE(reduction="none"), np.array([[1.0, 0.0]])
     np.testing.assert_array_equal(loss(np.array([[1 + 1e-9, -1e-9]]), y)[0], [[0.0, 0.0]])
     for p in (1.5, -0.2):
@@ -475,7 +475,7 @@ def test_bad_targets(loss, y, words):
 
 @pytest.mark.parametrize("loss", [BinaryCrossEntropy(), PROBABLE()], ids=["logits", "probabilities"])
 def test_binary_targets_are_checked(loss):
-    """Targets outside [0, 1], but not what agreement's shadows make of a 1."""
+    """Targets outside [0, 1], but not what agreement's replicas make of a 1."""
     for wrong in (1.5, -0.5):
         with pytest.raises(InvalidInput, match=r"binary targets must lie in \[0, 1\]; found"):
             loss.check(np.array([[0.5, wrong]]), 1)

@@ -245,9 +245,9 @@ BAD = {
     "l1": (lambda: ElasticNet(-1.0, 1.0), r"ElasticNet\(l1=-1.0\)"),
     "l2": (lambda: ElasticNet(1.0, -1.0), r"ElasticNet\(l2=-1.0\)"),
     "reach": (lambda: L2(0.1, reach="biases"), r"L2\(reach='biases'\): must be 'weights' or 'all'"),
-    "limit 0": (lambda: MaxNorm(0.0), r"MaxNorm\(limit=0.0\): must be positive"),
-    "limit NaN": (lambda: MaxNorm(float("nan")), r"MaxNorm\(limit=nan\)"),
-    "limit infinite": (lambda: MaxNorm(float("inf")), r"MaxNorm\(limit=inf\)"),
+    "limit 0": (lambda: MaxNorm(0.0), r"MaxNorm\(max_norm=0.0\): must be positive"),
+    "limit NaN": (lambda: MaxNorm(float("nan")), r"MaxNorm\(max_norm=nan\)"),
+    "limit infinite": (lambda: MaxNorm(float("inf")), r"MaxNorm\(max_norm=inf\)"),
 }
 
 

@@ -532,8 +532,8 @@ def outputs_agree(network, parameters, buffers, module, x, dtype=np.float64):
     random, given = generator(0, "moved"), (parameters, buffers, ({"x": x},))
     wide = [tuple({n: a.astype(float) for n, a in p.items()} for p in part) for part in given]
     nudged = [moved(part, 1e-8, random) for part in wide]
-    exact, shadow = (predict(network, p, b, inputs["x"]) for p, b, (inputs,) in (wide, nudged))
-    spread = np.abs(shadow - exact).max() / 1e-8
+    exact, replica = (predict(network, p, b, inputs["x"]) for p, b, (inputs,) in (wide, nudged))
+    spread = np.abs(replica - exact).max() / 1e-8
     unit = np.sqrt(7) * np.finfo(dtype).eps / 2
     np.testing.assert_allclose(theirs, ours, rtol=0, atol=4 * unit * (spread + np.abs(ours).max()))
 

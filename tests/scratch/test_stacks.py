@@ -77,7 +77,7 @@ def test_stack_in_torch_equals_its_members(name):
             replace(s, loss=s.loss[index], parameters=member(s.parameters, index), buffers=member(s.buffers, index))
             for s in stacked
         ]
-        found = agreement.trajectory(one, parts, list(theirs.train(one)), generator(0, "shadows"))
+        found = agreement.trajectory(one, parts, list(theirs.train(one)), generator(0, "replicas"))
         assert max(d.ratio for d in found) <= 1
 
 

@@ -57,12 +57,12 @@ def assert_trained_alike(job):
             assert all(x.dtype == job.data.x.dtype for _, x in helpers.arrays(shot))
         assert {name: x.shape for name, x in helpers.arrays(a)} == {name: x.shape for name, x in helpers.arrays(b)}
         look = helpers.at(job, a)
-        assert_agree(agreement.pointwise(look, a, theirs.snapshot(look), generator(a.step, "shadows")))
-    assert_agree(agreement.trajectory(job, mine, other, generator(0, "shadows")))
+        assert_agree(agreement.pointwise(look, a, theirs.snapshot(look), generator(a.step, "replicas")))
+    assert_agree(agreement.trajectory(job, mine, other, generator(0, "replicas")))
     for shot, backend in ((mine[-1], ours), (other[-1], theirs)):
         assert_tells_what_it_saw(job, shot, backend)
     unseen = helpers.settled(helpers.at(job, mine[-1]), job.evaluate["unseen"])
-    assert_agree(agreement.pointwise(unseen, ours.snapshot(unseen), theirs.snapshot(unseen), generator(0, "shadows")))
+    assert_agree(agreement.pointwise(unseen, ours.snapshot(unseen), theirs.snapshot(unseen), generator(0, "replicas")))
 
 
 def assert_tells_what_it_saw(job, shot, backend):
@@ -118,7 +118,7 @@ def test_batches_of_different_sizes():
     for a, b in zip(mine, other, strict=True):
         look = helpers.at(job, a)
         assert a.outputs[0].shape[-1] == len(job.batches[a.step])
-        assert_agree(agreement.pointwise(look, a, theirs.snapshot(look), generator(a.step, "shadows")))
+        assert_agree(agreement.pointwise(look, a, theirs.snapshot(look), generator(a.step, "replicas")))
         for name, x in helpers.arrays(a):  # four steps: some hundred roundings, and the division by a small deviation
             np.testing.assert_allclose(dict(helpers.arrays(b))[name], x, rtol=1e-10, atol=1e-12, err_msg=name)
 
@@ -134,7 +134,7 @@ def test_upstream_gradient_is_taken_as_given(leading):
         np.testing.assert_allclose(
             sent, np.broadcast_to(upstream / helpers.EXAMPLES, sent.shape), rtol=1e-15
         )  # one division each
-    assert_agree(agreement.pointwise(look, ours.snapshot(look), theirs.snapshot(look), generator(0, "shadows")))
+    assert_agree(agreement.pointwise(look, ours.snapshot(look), theirs.snapshot(look), generator(0, "replicas")))
 
 
 @pytest.mark.parametrize("edge", [Identity(), ReLU(), BatchNorm(), Residual((Tanh(),))], ids=lambda e: type(e).__name__)

@@ -56,7 +56,7 @@ def assert_agree(found):
 def compared(job, noise=None):
     """Every pair of witnesses on every quantity."""
     said = {name: witness(job) for name, witness in WITNESSES.items()}
-    rounding = Rounding(job, generator(0, "shadows"))
+    rounding = Rounding(job, generator(0, "replicas"))
     for key in said["by hand"]:
         for one, other in combinations(said.values(), 2):
             yield rounding.difference(key, one[key], other[key], 0.0 if noise is None else noise[key])
@@ -102,7 +102,7 @@ def test_one_unit_that_is_normalized_says_nothing(seed, m, layer, dtype):
 def test_training_agrees(job):
     """Any optimizer with any schedule, penalty, clip and constraint: a step in the wrong order, a rate of the step before."""
     mine, other = list(ours.train(job)), list(theirs.train(job))
-    found = agreement.trajectory(job, mine, other, generator(0, "shadows"))
+    found = agreement.trajectory(job, mine, other, generator(0, "replicas"))
     largest = {shot.step: np.abs(shot.outputs[-1]).max() for shot in mine}
     assert_agree([d for d in found if not coarse(job, d, largest[d.step])])
 
@@ -159,7 +159,7 @@ def test_the_order_of_the_examples_does_not_matter(job, seed):
     job = observed(job)
     order = np.random.default_rng(seed).permutation(job.data.x.shape[-1])
     other = replace(job, data=Batch(job.data.x[..., order], job.data.y[..., order]))
-    rounding, noise = Rounding(job, generator(0, "shadows")), noise_level(job, generator(0, "noise"))
+    rounding, noise = Rounding(job, generator(0, "replicas")), noise_level(job, generator(0, "noise"))
     a, b = (dict(agreement.quantities(ours.snapshot(j))) for j in (job, other))
     for key in (*noise, (len(job.layers), "output")):
         expected = a[key][..., order] if "output" in key[1] else a[key]
@@ -261,8 +261,8 @@ def test_backward_is_linear(job, seed):
     one, other = (random.standard_normal(shape).astype(job.data.x.dtype) for _ in range(2))
     first, second, total, twice = (sent_down(job, y) for y in (one, other, one + other, 2 * one))
     gradients = [dict(agreement.quantities(ours.snapshot(j))) for j in (first, second, total, twice)]
-    bounds = [(Rounding(j, generator(0, "shadows")), noise_level(j, generator(0, "noise"))) for j in (first, second)]
-    rounding, noise = Rounding(total, generator(0, "shadows")), noise_level(total, generator(0, "noise"))
+    bounds = [(Rounding(j, generator(0, "replicas")), noise_level(j, generator(0, "noise"))) for j in (first, second)]
+    rounding, noise = Rounding(total, generator(0, "replicas")), noise_level(total, generator(0, "noise"))
     for key in (key for key in noise if key[1] != "loss"):
         a, b, both, double = (g[key] for g in gradients)
         assert np.array_equal(2 * a, double), key

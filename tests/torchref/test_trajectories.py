@@ -74,7 +74,7 @@ def job(name, leading, dtype="float64"):
 
 def assert_together(job, train=theirs.train):
     mine, other = list(ours.train(job)), list(train(job))
-    found = agreement.trajectory(job, mine, other, generator(0, "shadows"))
+    found = agreement.trajectory(job, mine, other, generator(0, "replicas"))
     assert {d.step for d in found} == set(LOOKS), "one of them diverged"
     assert {"loss", "W", "0.W", "gamma", "running_mean", "1.running_var", "num_batches_tracked"} <= {
         d.quantity for d in found

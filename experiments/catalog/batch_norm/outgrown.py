@@ -155,7 +155,7 @@ def many_steps(outgrown: Frame) -> Claims:
         name="the rate tunes itself",
         statement="Fed noise, weights grow like ‖w‖⁴ = 1 + 2η²Gt, and so the effective rate η/‖w‖² becomes 1/√(2Gt), whatever η.",
         source="Arora, Li & Lyu 2019, with G worked out for one unit",
-        basis="Mean of ‖w‖⁴ over independent units, Student's t; G from χ² variables. Allowance: the mean of 1/‖w‖⁴ taken for 1 over "
+        basis="Mean of ‖w‖⁴ over independent units, Student's t; G from χ² variables. Tolerance: the mean of 1/‖w‖⁴ taken for 1 over "
         "the mean.",
         control="without batch norm",
         comparisons=compare(ours, "η = {rate:g}, step {step}", tolerance=ours.predicted * JENSEN / 2,

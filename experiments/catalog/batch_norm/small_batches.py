@@ -45,7 +45,7 @@ def twos_and_threes(lab: Lab, scales: tuple[float, ...], seeds: int) -> Frame:
     scaled = {"W": np.array(scales)[:, None, None, None] * first["W"]}
     for examples in (2, 3):
         job = Job(layers, CrossEntropy(), (scaled, *rest), digits(examples))
-        # of two, next to nothing of the gradient is left, by cancellation: the claim knows its rounding, and shadows do not
+        # of two, next to nothing of the gradient is left, by cancellation: the claim knows its rounding, and replicas do not
         shots = glance(lab, job) if examples == 2 else lab.look(job, "3 examples")
         for name, shot in shots.items():
             z, a, dz = shot.outputs[0], shot.outputs[1], shot.output_gradients[0]

@@ -70,7 +70,7 @@ def taylor(penalty: Frame, features: int) -> Claims:
         statement="Logistic regression: dropout adds ½ δ/(1−δ) Σ A″x²β², and the third-order term, up to what Taylor's remainder "
         "leaves open.",
         source="Wager, Wang & Liang 2013",
-        basis="All 2ⁿ masks. Allowance: the remainder's bound max|A⁗| E ε⁴/24, worked out from the weights; nothing is fitted.",
+        basis="All 2ⁿ masks. Tolerance: the remainder's bound max|A⁗| E ε⁴/24, worked out from the weights; nothing is fitted.",
         control="A″ = ¼ everywhere: an ordinary L2 penalty",
         comparisons=compare(
             penalty,

@@ -39,8 +39,8 @@ def witnesses(lab: Lab, family: str, piece: str, trials: int, largest: int, seed
     for trial in range(trials):
         job, _ = drawn(family, piece, trial, largest, seed)
         said = {name: witness(job) for name, witness in WITNESSES.items()}
-        shadows = generator(seed, "shadows", family, piece, trial)
-        rounding, level = Rounding(job, shadows), noise_level(job, shadows)
+        replicas = generator(seed, "replicas", family, piece, trial)
+        rounding, level = Rounding(job, replicas), noise_level(job, replicas)
         found += [
             {"pair": f"{a} – {b}", "trial": trial} | compared(rounding, key, said[a][key], said[b][key], level[key])
             for a, b in combinations(WITNESSES, 2)

@@ -113,7 +113,7 @@ def of_lsuv(variances: Frame, gains: Frame) -> Claims:
         "LSUV: the variance it finds",
         "Nobody tells it, and it finds n·Var W = 1/E φ(z)²: He's 2 for ReLU, other numbers for other activations.",
         "derived: mean field with unit variance; He 2015 for ReLU",
-        f"ln n·Var W over layers 2 … 6; {STUDENT} Allowance: 3.5/n, what finite width takes.",
+        f"ln n·Var W over layers 2 … 6; {STUDENT} Tolerance: 3.5/n, what finite width takes.",
         "He's 2 for all, and Xavier's 1 for ReLU",
         compare(gains, "{activation}", control_predicted=xavier),
     )

@@ -79,7 +79,7 @@ def glorot(singular: Frame) -> Claims:
         "Glorot's singular values",
         "A tanh layer's Jacobian at 0: its mean singular value is 8/3π = 0.849 with Glorot's scheme, 8/(3π√3) = 0.490 with the standard.",
         "Glorot & Bengio 2010 (about 0.8 and 0.5); derived from the quarter-circle law, with the next term in 1/n",
-        f"Independent layers, {STUDENT[:-1]}. Allowance: log n/n², the order of what is left out.",
+        f"Independent layers, {STUDENT[:-1]}. Tolerance: log n/n², the order of what is left out.",
         "the other scheme's value",
         compare(singular, "{scheme}, n = {n}", **columns),
     )

@@ -182,7 +182,7 @@ def of_breaking(breaking: Frame) -> Claims:
         "Weights moved by 10^−k of themselves: differences grow as linearised equations say; each power of ten costs as many steps.",
         "derived: linearised gradient descent around equal units",
         "One unit stands for all, differences obey its tangent equations. "
-        "Allowance: their own relative size, as steps; standard error: rounding.",
+        "Tolerance: their own relative size, as steps; standard error: rounding.",
         "the time of the largest displacement",
         compare(breaking, "moved by 10^−{power}", standard_error=error, control_predicted=earliest),
     )

@@ -82,7 +82,7 @@ def of_waits(slopes: Frame) -> Claims:
         "the wait of small weights",
         "From small weights of scale s a ReLU network of D layers waits for a time that grows as s^−(D−2) before its outputs grow.",
         "derived: the gradient flow of a function homogeneous of degree D; compare deep_linear's plateaus",
-        f"d ln T/d ln s, paired by seed, {STUDENT} Allowance: outputs that are not small, whole steps, looks.",
+        f"d ln T/d ln s, paired by seed, {STUDENT} Tolerance: outputs that are not small, whole steps, looks.",
         "one layer more",
         compare(slopes, said, control_predicted=slopes.predicted - 1),
     )

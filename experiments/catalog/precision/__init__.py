@@ -38,7 +38,7 @@ class Options(Checked):
     depth: Annotated[int, Range(2, 100), arg(help="hidden layers of the networks whose errors are followed")] = 20
     width: Annotated[int, Range(2, 4096), arg(help="units in each hidden layer")] = 48
     seeds: Annotated[int, Range(3, 1000), arg(help="networks of each kind")] = 12
-    shadows: Annotated[
+    replicas: Annotated[
         int, Range(1, 1000), arg(help="networks with random errors, for each, that make the prediction")
     ] = 8
     fading: Annotated[int, Range(2, 100), arg(help="hidden layers of the networks whose gradients underflow")] = 12
@@ -57,7 +57,7 @@ QUICK = Options(
     depth=8,
     width=32,
     seeds=6,
-    shadows=3,
+    replicas=3,
     fading=9,
     steps=30,
 )

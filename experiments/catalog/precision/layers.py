@@ -38,14 +38,14 @@ KINDS = {"activation": "going up: pre-activations", "gradient": "coming down: âˆ
     makes=("measurements",),
     cost=Cost(4.5, 160),
 )
-def errors(lab: Lab, format: str, depth: int, width: int, seeds: int, shadows: int) -> Frame:
+def errors(lab: Lab, format: str, depth: int, width: int, seeds: int, replicas: int) -> Frame:
     """Relative mean square error (of the whole layer) against a more exact run, for every network, layer and signal.
 
-    "modelled" is the same of float64 networks with random errors, the mean over ``shadows``; "bound" the worst case.
+    "modelled" is the same of float64 networks with random errors, the mean over ``replicas``; "bound" the worst case.
     """
     made, job, truth = study(format, depth, width, seeds)
     to = FORMATS[format]
-    expected = model(made, to, truth, shadows)
+    expected = model(made, to, truth, replicas)
     bounds = {name: worst_case(made, Worst(to, probable)) for name, probable in (("bound", False), ("probable", True))}
     rows = []
     for backend, shot in both(lab, job, format).items():

@@ -129,11 +129,11 @@ def relative(a: Array, truth: Array) -> Array:
     return np.where(np.isnan(found), np.inf, found)
 
 
-def model(made: Nets, to: Format, truth: Signals, shadows: int, scale: float = 1.0) -> Frame:
+def model(made: Nets, to: Format, truth: Signals, replicas: int, scale: float = 1.0) -> Frame:
     """The mean square over random errors. float64 rounds as float32 does, 2²⁹ times as finely: there it is float32's model."""
     short, factor = (FLOAT32, 2.0**-58) if to == FLOAT64 else (to, 1.0)
     random, total = generator(0, "model", short.name), dict.fromkeys(truth, np.zeros((1, 1)))
-    for _ in range(shadows):
+    for _ in range(replicas):
         found = signals(*seen(made.modelled(short, scale, random)))
         for key, arrays in found.items():
             errors = [relative(a, b) for a, b in zip(arrays, truth[key], strict=True)]
@@ -142,7 +142,7 @@ def model(made: Nets, to: Format, truth: Signals, shadows: int, scale: float = 1
     for signal, sums in total.items():
         count, seeds = sums.shape
         axes: dict[str, Sequence[int]] = {"layer": range(1, count + 1), "seed": range(seeds)}
-        rows.append(probes.rows(sums * factor / shadows, axes, signal=signal))
+        rows.append(probes.rows(sums * factor / replicas, axes, signal=signal))
     return stacked(rows).rename(columns={"value": "modelled"})
 
 

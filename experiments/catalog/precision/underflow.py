@@ -23,7 +23,7 @@ SAID = "{format}, layer {layer}"
 
 
 @cells(makes=("underflow",), cost=Cost(1.5, 60))
-def small_gradients(lab: Lab, fading: int, width: int, seeds: int, shadows: int) -> Frame:
+def small_gradients(lab: Lab, fading: int, width: int, seeds: int, replicas: int) -> Frame:
     """Networks of small weights: the share of ∂J/∂z that is 0 at every layer, and its relative error, in fp16, with a scaled loss, bf16.
 
     "flushed" is that share as float64's gradients predict it: those of at most half the smallest subnormal number. What comes from
@@ -35,7 +35,7 @@ def small_gradients(lab: Lab, fading: int, width: int, seeds: int, shadows: int)
         to = FORMATS[name.split(",")[0]]
         scale = scale_for(truth["gradient"], to) if given is None else given
         lifted = {key: [a if key == "activation" else a * scale for a in arrays] for key, arrays in truth.items()}
-        expected = model(made, to, lifted, shadows, scale).query("signal == 'gradient'")
+        expected = model(made, to, lifted, replicas, scale).query("signal == 'gradient'")
         job = made.job(to, Scaled(scale=scale))
         for backend, shot in both(lab, job, to.name).items():
             found = lost(signals(job, shot)["gradient"], lifted["gradient"], to)

@@ -160,7 +160,7 @@ def repaired_in_words(mended: pd.DataFrame | None) -> str:
     changed, right = known.init != "standard", int((learned == (known.learns == 1)).sum())
     return (
         f"Changing one thing at a time, {(learned & changed).sum()} of {changed.sum()} repairs of {known.depth.max()} layers learn in "
-        f"{known.steps.max()} steps, and theory foretells the fate of {right} of {len(known)} networks from the first gradient: batch "
+        f"{known.steps.max()} steps, and theory predicts from the first gradient which learn, rightly for {right} of {len(known)}: batch "
         "norm and skip connections serve every activation, other weights only some, and what explodes too far learns nothing either. "
     )
 
