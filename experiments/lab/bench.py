@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,15 +47,18 @@ class Lab:
 
     def train(
         self, job: Job, condition: str | None = None, *, members: int = FOLLOWED, steps: int = STEPS
-    ) -> dict[str, list[Snapshot]]:
-        """The snapshots of both, each having trained alone. The first ``members`` of a stack are followed over the first ``steps``."""
+    ) -> dict[str, Iterator[Snapshot]]:
+        """The snapshots of both, each training alone while it is asked for the next, so that only what is kept takes memory.
+
+        The first ``members`` of a stack are followed over the first ``steps``, on the examples that these see.
+        """
         assert job.batches is not None
         steps = min(steps, len(job.batches) - 1)
         if steps:
             few = first(job, members)
             few = replace(few, batches=few.batches[: steps + 1], snapshots=tuple(sorted({0, 1, steps})), evaluate={})  # type: ignore[index]
-            self.follow(few, self._named(condition))
-        return {name: list(backend.train(job)) for name, backend in backends(self.device).items()}
+            self.follow(on_its_examples(few), self._named(condition))
+        return {name: backend.train(job) for name, backend in backends(self.device).items()}
 
     def follow(self, job: Job, condition: str | None = None) -> dict[str, list[Snapshot]]:
         """The same, compared at every snapshot in all networks: dear, as rounding is followed through training."""
@@ -87,6 +90,15 @@ class Lab:
 def looks(steps: int, count: int) -> tuple[int, ...]:
     """The steps at which training is looked at: evenly spread, the first and the last among them."""
     return tuple(sorted({round(steps * k / count) for k in range(count + 1)}))
+
+
+def on_its_examples(job: Job) -> Job:
+    """The job on the examples alone that its batches take: replicas of all data would take memory for nothing."""
+    assert job.batches is not None
+    used = np.unique(np.concatenate([np.ravel(chosen) for chosen in job.batches]))
+    taken = [np.searchsorted(used, chosen) for chosen in job.batches]
+    same = isinstance(job.batches, np.ndarray)
+    return replace(job, data=job.data.columns(used), batches=np.array(taken) if same else taken)
 
 
 def first(job: Job, members: int) -> Job:

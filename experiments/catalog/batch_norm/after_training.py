@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-from experiments.catalog.batch_norm.shared import POPULATION, TINY, finished, trained
+from experiments.catalog.batch_norm.shared import POPULATION, TINY, finished
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import panels, series
 from experiments.lab.types import Array, Claims, Figure, Frame
@@ -32,7 +32,7 @@ def averages(lab: Lab, batch: int, units: int) -> Frame:
     order = np.arange(x.shape[1]).reshape(steps + 1, batch)
     norm = BatchNorm(affine=False)
     job, rows = Job((norm,), SquaredError(), ({},), Batch(x, np.zeros_like(x)), order, SGD(), FOLLOWED), []
-    for name, shots in trained(lab, job):
+    for name, shots in lab.train(job).items():
         for shot in shots:
             for statistic, buffer in (("mean", "running_mean"), ("variance", "running_var")):
                 held = shot.buffers[0][buffer][:, 0]

@@ -50,7 +50,7 @@ def rates_tried(lab: Lab, kind: str, steps: int, tried: tuple[float, ...], tried
     optimizer = SGD(tuple((rate,) * tried_seeds for rate in tried))
     job = Job(layers, CrossEntropy(), weights, held.train, shared, optimizer, (steps,), {"test": held.test})
     axes = {"rate": tried, "seed": range(tried_seeds)}
-    return lab.rows(lab.train(job), lambda shots: probes.answered(shots[0].scores["test"], held.test.y), axes)
+    return lab.rows(lab.train(job), lambda shots: probes.answered(next(shots).scores["test"], held.test.y), axes)
 
 
 @table

@@ -21,7 +21,6 @@ from experiments.catalog.batch_norm.shared import (
     norms,
     scattered,
     spread,
-    trained,
 )
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, panels, series
@@ -101,7 +100,7 @@ def tuned(lab: Lab, noise_rates: tuple[float, ...], noise_steps: int, chains: in
         layers = (Dense(1, bias=False), *fixed(norm))
         weights = ({"W": start}, *({},) * (len(layers) - 1))
         job = Job(layers, SquaredError(), weights, fed, order, SGD(rate), looks)
-        for name, shots in trained(lab, job, f"norm {norm}, rate {rate:g}"):
+        for name, shots in lab.train(job, f"norm {norm}, rate {rate:g}").items():
             for shot in shots:
                 fourth = (shot.parameters[0]["W"] ** 2).sum((-2, -1)) ** 2
                 named = {"backend": name, "norm": norm, "rate": rate, "step": shot.step, "chains": chains}

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments import data
 from experiments.catalog.batch_norm import GOAL, NORMS
-from experiments.catalog.batch_norm.shared import beside, finished, joined, order, over_pairs, single, trained
+from experiments.catalog.batch_norm.shared import beside, finished, joined, order, over_pairs, single
 from experiments.compare import probes
 from experiments.compare.backends import backends
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
@@ -61,7 +61,7 @@ def racers(lab: Lab, norm: str, steps: int, train_rate: float, train_seeds: int,
     """
     job = racing(norm, steps, train_seeds, train_width, train_rate)
     test, seeds, right, spreads = job.evaluate["test"], range(train_seeds), {}, {}
-    for name, shots in trained(lab, job):
+    for name, shots in lab.train(job).items():
         seen, backend = [], backends(lab.device)[name]
         for shot in shots:
             inside = backend.snapshot(settled(job, shot)).outputs[-3]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,6 @@ from experiments import data
 from experiments.catalog.batch_norm import BATCH
 from experiments.compare.backends import backends
 from experiments.lab import Lab, Shots
-from experiments.lab.bench import STEPS
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, series
 from experiments.lab.types import Array, Axes, Figure, Frame
 from scratch import Batch, BatchNorm, Dense, Job, Layer, Network, Snapshot, Tanh, initializers, randomness
@@ -104,20 +102,6 @@ def norms(x: Array, shot: Snapshot) -> dict[str, Array]:
 def glance(lab: Lab, job: Job) -> Shots:
     """Both implementations' look at a job whose agreement is not to be entered."""
     return {name: backend.snapshot(job) for name, backend in backends(lab.device).items()}
-
-
-def trained(lab: Lab, job: Job, condition: str | None = None) -> Iterator[tuple[str, Iterator[Snapshot]]]:
-    """Both implementations' looks along the way, one after the other: all at once, and replicas of all data, take a gigabyte.
-
-    Their agreement over the first steps is entered on the examples of these.
-    """
-    assert job.batches is not None
-    early = np.asarray(job.batches[: STEPS + 1])
-    used, batches = np.unique(early, return_inverse=True)
-    lab.train(
-        replace(job, data=job.data.columns(used), batches=batches.reshape(early.shape), snapshots=(0,)), condition
-    )
-    yield from ((name, backend.train(job)) for name, backend in backends(lab.device).items())
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------------

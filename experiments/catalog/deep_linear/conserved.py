@@ -5,7 +5,7 @@ W_{l+1}ᵀW_{l+1} − W_lW_lᵀ between every two layers: exactly in a flow, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -34,9 +34,9 @@ def conservation(lab: Lab, rate: float, steps: int) -> Frame:
     return lab.rows(trained, partial(sizes, rate), {"quantity": QUANTITIES, "seed": range(SEEDS)})
 
 
-def sizes(rate: float, shots: Sequence[Snapshot]) -> Array:
+def sizes(rate: float, looks: Iterable[Snapshot]) -> Array:
     """The quantities (quantities, seeds), from looks at the start, after one step and at the end."""
-    first, _, last = shots
+    first, _, last = shots = list(looks)
     scale = WIDTHS[-1] / 2  # from the library's gradient to J's
     exact = [rate**2 * change for change in laws.between([named["W"] * scale for named in first.gradients])]
     before, after, ended = (laws.between([named["W"] for named in shot.parameters]) for shot in shots)

@@ -53,7 +53,8 @@ def measurements(lab: Lab, wrong: float, keep: float, examples: int, width: int,
         return np.array([[*scored(train, seen.y), *scored(other, test.y)] for train, other in looks])
 
     followed = STEPS if keep * BATCH >= RARE else 0
-    for name, shots in lab.train(job, f"wrong {wrong}, keep {keep}", steps=followed).items():
+    for name, trained in lab.train(job, f"wrong {wrong}, keep {keep}", steps=followed).items():
+        shots = list(trained)
         used = uses(backends(lab.device)[name], job, shots[-1].parameters, test, keep)
         ended = {"step": job.snapshots[-1:], "quantity": list(used), "seed": range(seeds)}
         found.append(lab.rows({name: shots}, scores, axes, wrong=wrong))

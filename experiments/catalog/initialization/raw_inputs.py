@@ -5,7 +5,7 @@ He's rule takes it for granted that they have mean square 1; LSUV looks at what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def raw(lab: Lab, rate: float, raw_seeds: int, raw_steps: int, data: str) -> Fra
     job = Job(layers, CrossEntropy(), parameters, train, order, optimizer, looks, {"test": test})
     trained = lab.train(job, f"tanh on 5 + 6x, rate {rate:g}", members=2 * raw_seeds, steps=FOLLOWED)
 
-    def losses(shots: Sequence[Snapshot]) -> Array:
+    def losses(shots: Iterable[Snapshot]) -> Array:
         return np.array([CrossEntropy()(shot.scores["test"], test.y)[0] for shot in shots])
 
     return lab.rows(trained, losses, {"step": looks, "scheme": ["lsuv", "he"], "seed": range(raw_seeds)})

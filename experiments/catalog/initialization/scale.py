@@ -5,7 +5,7 @@ ReLU networks without biases from s times He's weights: the outputs are s^D time
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -45,7 +45,7 @@ def scaled(lab: Lab, depth: int, scales: tuple[float, ...], seeds: int, scale_st
     lab.look(replace(job, data=first_digits(data, 60)[0], batches=None), f"{depth} layers")
     s, he = np.reshape(factors, (-1, 1, 1, 1)), factors.index(1.0)
 
-    def seen(shots: Sequence[Snapshot]) -> dict[str, Array]:
+    def seen(shots: Iterable[Snapshot]) -> dict[str, Array]:
         first, last = (shot.scores["test"] for shot in shots)
         return {
             "accuracy": probes.answered(last, labels),

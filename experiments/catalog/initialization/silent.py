@@ -5,7 +5,7 @@ The bias of its output, from the classes' shares: all weights 0, or born dead fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
@@ -44,7 +44,8 @@ def silent_runs(lab: Lab, start: str, seeds: int, silent_steps: int, data: str) 
     job = silent_job(start, seeds, silent_steps, data)
     lab.look(job, start)
 
-    def seen(shots: Sequence[Snapshot]) -> dict[str, Array]:
+    def seen(looks: Iterable[Snapshot]) -> dict[str, Array]:
+        shots = list(looks)
         outputs = job.network.widths[-1]  # whose bias comes last in θ
         others = np.array([job.network.flatten(shot.parameters)[..., :-outputs] for shot in shots])
         return {

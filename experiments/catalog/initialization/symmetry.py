@@ -5,7 +5,7 @@ Equal units get equal gradients. Moved apart by a part in 10^k, they take as man
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -62,7 +62,8 @@ def units_apart(lab: Lab, units: int, powers: Sequence[int], breaking_steps: int
     lab.look(replace(job, parameters=random), f"{units} tanh units")
     starts, moved = ["constant", *("moved" for _ in powers), "random"], np.array([np.nan, *powers, np.nan])
 
-    def seen(shots: Sequence[Snapshot]) -> dict[str, Array]:
+    def seen(looks: Iterable[Snapshot]) -> dict[str, Array]:
+        shots = list(looks)
         w = np.array([shot.parameters[0]["W"] for shot in shots])
         apart = np.sqrt(((w - w.mean(-2, keepdims=True)) ** 2).mean((-2, -1)))
         singular, loss = np.linalg.svd(w, compute_uv=False), np.array([shot.loss for shot in shots])

@@ -5,7 +5,7 @@ Its gradient is of order s^(D−1): until the outputs grow, nothing seems to hap
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -39,7 +39,7 @@ def waits(lab: Lab, depth: int, scales: Sequence[float], seeds: int, wait_steps:
     job = Job(layers, CrossEntropy(), parameters, batch, order, SGD(RATE), looks)
     lab.look(job, f"{depth} layers")
 
-    def seen(shots: Sequence[Snapshot]) -> dict[str, Array]:
+    def seen(shots: Iterable[Snapshot]) -> dict[str, Array]:
         sizes = np.array([np.abs(shot.outputs[-1]).max((-2, -1)) for shot in shots])
         steps = np.apply_along_axis(lambda run: passing(looks, run, GROWTH * run[0]), 0, sizes)
         return {"largest": GROWTH * sizes[0], "steps": steps}

@@ -6,7 +6,7 @@ its first term alone?
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -59,9 +59,9 @@ def training(lab: Lab, on: str, loss: str, seeds: int, steps: int, saturation: f
     lab.look(replace(job, batches=None, snapshots=(0,)), f"{on}, {loss}", members=2)
     trained = lab.train(job, f"{on}, {loss}", steps=10)
 
-    def shares(shots: Sequence[Snapshot]) -> Array:
-        parts = [[right(loss, shot.scores[part], batch.y) for shot in shots] for part, batch in job.evaluate.items()]
-        return np.swapaxes(parts, -1, -2)
+    def shares(shots: Iterable[Snapshot]) -> Array:
+        looks = [[right(loss, shot.scores[part], batch.y) for part, batch in job.evaluate.items()] for shot in shots]
+        return np.swapaxes(np.swapaxes(looks, 0, 1), -1, -2)
 
     axes = {"part": list(job.evaluate), "step": job.snapshots, "start": ["plain", "saturated"], "seed": range(seeds)}
     return lab.rows(trained, shares, axes)

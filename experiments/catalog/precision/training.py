@@ -72,7 +72,7 @@ def trained(lab: Lab, job: Job, way: str) -> dict[str, list[Snapshot]]:
     """float32 is followed number by number; the bound on rounding knows no shorter formats."""
     with native.tensor_cores(WAYS[way][0].name):
         if way == "float32":
-            return lab.train(job, steps=TRACKED)
+            return {backend: list(shots) for backend, shots in lab.train(job, steps=TRACKED).items()}
         return {backend: list(side.train(job)) for backend, side in backends(lab.device).items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,7 @@ def followed(lab: Lab, job: Job, names: Sequence[str], condition: str | None = N
     labels = job.evaluate["test"].y
     axes = {"quantity": ["loss", "accuracy"], "step": job.snapshots, "init": names, "seed": range(job.leading[-1])}
 
-    def scores(shots: Sequence[Snapshot]) -> Array:
+    def scores(shots: Iterable[Snapshot]) -> Array:
         return np.stack([np.stack(scored(shot.scores["test"], labels)) for shot in shots], axis=1)
 
     return lab.rows(lab.train(job, condition), scores, axes, **columns)
