@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class InvalidInput(ValueError):
@@ -16,3 +17,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InvalidInput:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return InvalidInput(f"there is no {kind} {name!r}.{hint} There are: {', '.join(names)}")
+
+
+def known(kind: str, name: Any, among: Mapping[str, Any]) -> Any:
+    """What goes by a name; an ``unknown`` one raises InvalidInput."""
+    if not isinstance(name, str) or name not in among:
+        raise unknown(kind, str(name), among)
+    return among[name]

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.random import Generator
 
-from scratch.errors import InvalidInput, unknown
+from scratch.errors import InvalidInput, known
 from scratch.layers import Array, Shape
 
 Scheme = Callable[[Generator, Shape], Array]
@@ -175,17 +175,12 @@ def _squared_gain(nonlinearity: str, slope: float) -> float:
     """Squared, because (√2)² is not 2 in floating point, and He's σ is √(2/n) to the last bit."""
     _require(math.isfinite(slope), f"gain(slope={slope})", "must be finite")
     leaky = 2 / (1 + slope**2)
-    known = {"linear": 1.0, "sigmoid": 1.0, "tanh": 25 / 9, "relu": 2.0, "leaky_relu": leaky, "selu": 9 / 16}
-    if nonlinearity not in known:
-        raise unknown("gain for the nonlinearity", nonlinearity, known)
-    return known[nonlinearity]
+    gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 25 / 9, "relu": 2.0, "leaky_relu": leaky, "selu": 9 / 16}
+    return known("gain for the nonlinearity", nonlinearity, gains)
 
 
 def _fan(shape: Shape, mode: str) -> int:
-    fans = {"fan_in": shape[-1], "fan_out": shape[-2]}
-    if mode not in fans:
-        raise unknown("mode", mode, fans)
-    return fans[mode]
+    return known("mode", mode, {"fan_in": shape[-1], "fan_out": shape[-2]})
 
 
 def _require(holds: bool, place: str, expected: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -32,7 +32,9 @@ def batches(seed: int, examples: int, size: int, count: int) -> Array:
     return np.concatenate(orders).reshape(-1, size)[:count]
 
 
-def noise(network: Network, seed: int, batches: Array | Sequence[Array], leading: Shape = ()) -> Noise:
+def noise(
+    network: Network, seed: int, batches: Array | Sequence[Array] | Mapping[int, Array], leading: Shape = ()
+) -> Noise:
     """What dropout is handed at each step: masks (rows, b), the same for every network of a stack, or of ``leading`` axes of their own."""
 
     def at(step: int) -> Parameters:

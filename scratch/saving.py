@@ -26,7 +26,7 @@ import numpy as np
 
 from scratch import activations, normalization  # noqa: F401  so that their layers are known
 from scratch.arguments import kind, require
-from scratch.errors import InvalidInput, unknown
+from scratch.errors import InvalidInput, known, unknown
 from scratch.files import check_file, check_npz
 from scratch.layers import Array, Layer, Tensors
 from scratch.matching import assign, axes_of, check_types, leading_of, path_of
@@ -243,9 +243,7 @@ Unpack = Callable[[Path], tuple[Tensors, str | None]]
 
 def _format(path: Path) -> tuple[Pack, Unpack]:
     formats = {".safetensors": (_pack_safetensors, _unpack_safetensors), ".npz": (_pack_npz, _unpack_npz)}
-    if path.suffix not in formats:
-        raise unknown(f"format of {path.name!r}, suffix", path.suffix, formats)
-    return formats[path.suffix]
+    return known(f"format of {path.name!r}, suffix", path.suffix, formats)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -99,14 +99,15 @@ class Trainee:
     def advance(self) -> Advance:
         return Advance(self.job, self.state)
 
-    def step(self, number: int, x: Tensor, y: Tensor) -> None:
-        """One update on one batch."""
+    def step(self, number: int, x: Tensor, y: Tensor) -> Tensor:
+        """One update on one batch; J before it."""
         others = self.buffers | self.noise(number, x.shape[-2])
         value, _ = self.objective(x, y, others)
         if not self.state:  # nothing to learn, though running statistics have changed
-            return
+            return value.detach()
         found = torch.autograd.grad(value.sum(), list(self.state.values()))  # members share nothing: each has its own
         self.advance(dict(zip(self.state, found, strict=True)), value.detach())
+        return value.detach()
 
     def look(self, number: int, x: Tensor, y: Tensor, parameters: Parameters | None = None) -> Snapshot:
         """Everything that a snapshot shows, at the present parameters; those are copied unless handed in."""
