@@ -32,7 +32,10 @@ SIZES = {  # name: (widths, batch, steps a round)
     "64-(100×30)-10 batch 128": ((64, *(100,) * 30, 10), 128, 12),
     "784-1024-1024-10 batch 256": ((784, 1024, 1024, 10), 256, 3),
 }
-MEMBERS = 60
+STACKS = {  # name: (networks, widths, batch, type, steps a round): tiny ones, and those that vanishing_gradient sweeps over
+    "60 networks 64-32-10 batch 32, float32": (60, (64, 32, 10), 32, "float32", 20),
+    "8 networks 64-(64×10)-10 batch 60, float64": (8, (64, *(64,) * 10, 10), 60, "float64", 10),
+}
 OPTIMIZER = scratch.SGD(0.01, momentum=0.9)
 
 
@@ -72,10 +75,11 @@ def main() -> None:
                     + "".join(f"{median(times[kind]) * 1e6:10.0f}" for kind in ("scratch", *TORCH))
                     + f"{ratio:21.2f}"
                 )
-            times = race(stacked(*SIZES["64-32-10 batch 32"][:2]), 20, options.rounds)
-            ratio = median(b / a for a, b in zip(times["stack"], times["loop"], strict=True))
-            print(f"{MEMBERS} networks 64-32-10 batch 32: scratch stack {median(times['stack']) * 1e6:.0f}, torch loop "
-                  f"{median(times['loop']) * 1e6:.0f}: the stack is {ratio:.1f} times faster")  # fmt: skip
+            for name, (members, widths, batch, dtype, steps) in STACKS.items():
+                times = race(stacked(members, widths, batch, dtype), steps, options.rounds)
+                ratio = median(b / a for a, b in zip(times["stack"], times["loop"], strict=True))
+                print(f"{name}: scratch stack {median(times['stack']) * 1e6:.0f}, torch loop "
+                      f"{median(times['loop']) * 1e6:.0f}: the stack is {ratio:.1f} times as fast")  # fmt: skip
 
 
 def contenders(widths: tuple[int, ...], batch: int) -> dict[str, Timed]:
@@ -85,25 +89,27 @@ def contenders(widths: tuple[int, ...], batch: int) -> dict[str, Timed]:
     }
 
 
-def stacked(widths: tuple[int, ...], batch: int) -> dict[str, Timed]:
-    network, parameters, x, y = problem(widths, batch)
-    theta = np.repeat(network.flatten(parameters)[None], MEMBERS, axis=0)
-    twins = [network_twin(network, parameters) for _ in range(MEMBERS)]
+def stacked(members: int, widths: tuple[int, ...], batch: int, dtype: str) -> dict[str, Timed]:
+    network, parameters, x, y = problem(widths, batch, dtype)
+    theta = np.repeat(network.flatten(parameters)[None], members, axis=0)
+    twins = [network_twin(network, parameters) for _ in range(members)]
     return {"stack": in_scratch(network, network.views(theta), x, y), "loop": in_torch(twins, x, y, TORCH["fused"])}
 
 
-def problem(widths: tuple[int, ...], batch: int) -> tuple[scratch.Network, tuple, np.ndarray, np.ndarray]:
+def problem(
+    widths: tuple[int, ...], batch: int, dtype: str = "float32"
+) -> tuple[scratch.Network, tuple, np.ndarray, np.ndarray]:
     layers: list = []
     for units in widths[1:-1]:
         layers += [scratch.Dense(units), scratch.ReLU()]
     network = scratch.Network((*layers, scratch.Dense(widths[-1])), widths[0])
     drawn = network.views(
         network.flatten(network.initialize(initializers.he, lambda k: randomness.generator(0, "bench", k))).astype(
-            np.float32
+            dtype
         )
     )
     generator = randomness.generator(0, "data")
-    x = generator.standard_normal((widths[0], batch)).astype(np.float32)
+    x = generator.standard_normal((widths[0], batch)).astype(dtype)
     return network, drawn, x, generator.integers(0, widths[-1], batch)
 
 

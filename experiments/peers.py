@@ -191,7 +191,8 @@ def in_sklearn(race: Race) -> Timed:
 
 def network_twin(network: s.Network, parameters: tuple) -> nn.Module:
     module = Network(network)
-    held = merge(parameters, network.buffers(dtype=np.float32))
+    dtype = next(array.dtype for named in parameters for array in named.values())
+    held, module = merge(parameters, network.buffers(dtype=dtype)), module.to(getattr(torch, dtype.name))
     module.load_state_dict(conventions.tensors(held, torch.device("cpu")))
     return nn.Sequential(*module.layers)
 

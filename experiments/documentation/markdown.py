@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
+
 LINE = 100  # a signature that is longer gets one line for each parameter
 
 
@@ -38,7 +40,7 @@ def docstring(thing: Any) -> tuple[str, str]:
 
 def signature(thing: Callable[..., Any], name: str, width: float = LINE) -> str:
     """Name, parameters with types and defaults, result, on one line if ``width`` allows; a dataclass has its fields as parameters."""
-    if isinstance(thing, type) and issubclass(thing, Exception):
+    if isinstance(thing, type) and issubclass(thing, (Exception, np.ndarray)):  # made by others' constructors
         return f"class {name}({thing.__mro__[1].__name__})"
     described = inspect.signature(thing)
     terms, starred = [], False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -22,3 +23,11 @@ def test_the_librarys_example_needs_the_library_alone():
     """An example of scratch that only works with this project's data sets."""
     imported = {line.split()[1].partition(".")[0] for line in EXAMPLE.splitlines() if re.match("from|import", line)}
     assert imported == {"functools", "numpy", "scratch", "torchref"}
+
+
+def test_the_estimators_example_runs(capsys):
+    """A parameter that has another name; networks that learn nothing of digits."""
+    (example,) = re.findall(r"^  ```python\n(  from experiments.estimators .*?)^  ```", README, re.S | re.M)
+    exec(compile(textwrap.dedent(example), "README.md", "exec"), {})
+    scores = [float(word) for word in re.findall(r"0\.\d+", capsys.readouterr().out)]
+    assert len(scores) == 3 and min(scores) > 0.8
