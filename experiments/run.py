@@ -47,6 +47,12 @@ class Running(Checked):
 
     quick: Annotated[bool, arg(help="a small version of everything, in seconds")] = False
     jobs: Annotated[int, Range(0, 1024), arg(help="worker processes; 1: none beside this one; 0: one a core")] = 0
+    cluster: Annotated[
+        str,
+        arg(
+            help="run the cells on a distributed cluster: its scheduler's address (tcp://host:8786), or local for --jobs workers here"
+        ),
+    ] = ""
     only: Annotated[str, arg(help="one page alone, see --list NAME: its cells, its claims, its section")] = ""
     out: Annotated[
         str,
@@ -125,6 +131,7 @@ def run(
     quick: bool = False,
     out: str | Path | None = None,
     jobs: int = 1,
+    cluster: str = "",
     fresh: bool = False,
     **options: Any,
 ) -> Result:
@@ -136,7 +143,9 @@ def run(
     from experiments.lab import sweep
 
     chosen = load(experiment) if isinstance(experiment, str) else experiment
-    return sweep.run(chosen, chosen.options(quick, **options), report.write, out=out, jobs=jobs, fresh=fresh)
+    return sweep.run(
+        chosen, chosen.options(quick, **options), report.write, out=out, jobs=jobs, cluster=cluster, fresh=fresh
+    )
 
 
 def show(experiment: Experiment, options: Any, out: Path, running: Running) -> int:
@@ -145,7 +154,9 @@ def show(experiment: Experiment, options: Any, out: Path, running: Running) -> i
     from experiments.lab import sweep
     from experiments.lab.judge import NOT_TESTED
 
-    result = sweep.run(experiment, options, report.write, out=out, jobs=running.jobs, fresh=running.fresh)
+    result = sweep.run(
+        experiment, options, report.write, out=out, jobs=running.jobs, cluster=running.cluster, fresh=running.fresh
+    )
     claims, failed = result.claims, len(result.tables["failures"])
     untested = (claims.verdict == NOT_TESTED).sum()
     for row in claims[~claims.verdict.isin(["holds", NOT_TESTED])].itertuples():
@@ -180,12 +191,13 @@ def tabulated(table: pd.DataFrame) -> str:
 def show_plan(experiment: Experiment, options: Any, out: Path, running: Running) -> int:
     from experiments.lab import executors, work
     from experiments.lab.store import Store
+    from experiments.lab.sweep import hands
 
     store = Store(out / "cells", experiment.definition.version)
     cells = experiment.definition.cells(options)
     stored = [not running.fresh and store.path(cell).exists() for cell in cells]
     left = [cell for cell, held in zip(cells, stored, strict=True) if not held]
-    work.refuse(experiment, options, left, running.jobs or executors.default_jobs())
+    work.refuse(experiment, options, left, *hands(running.cluster, running.jobs or executors.default_jobs()))
     for cell, held in zip(cells, stored, strict=True):
         print(f"{'stored ' if held else 'to run '} {cell.label}")
     print(f"{len(cells)} cells: {sum(stored)} stored, {len(cells) - sum(stored)} to run; results would go to {out}")

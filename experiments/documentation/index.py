@@ -51,12 +51,14 @@ def text(titles: Mapping[str, str]) -> str:
         "differences": "Differences from PyTorch",
         "hostile_inputs": "Hostile inputs",
         "statements": "The notes, statement by statement",
+        "cluster": "Many machines",
     }
     about = {
         **ABOUT,
         "differences": "each one run, not remembered",
         "hostile_inputs": "what bad input does",
         "statements": "claims and verdicts",
+        "cluster": "an experiment's cells on the workers of a scheduler",
     }
     pages = "\n".join(f"- [{title}]({name}.md): {about[name]}" for name, title in named.items())
     asked = "\n\n".join(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ def run(
     *,
     out: str | Path | None = None,
     jobs: int = 1,
+    cluster: str = "",
     fresh: bool = False,
 ) -> Result:
-    """Runs the cells that are not stored, on ``jobs`` processes (0: one a core), judges the claims; ``write``s the report to ``out``.
+    """Runs the cells that are not stored, on ``jobs`` processes (0: one a core) or on a ``cluster``, judges the claims; ``write``s the
+    report to ``out``.
 
     Raises InvalidInput if ``out`` cannot be written, or is not empty and holds no results of this experiment, and for what would
     take too long or too much memory. A cell that fails becomes a row of the table "failures".
@@ -42,9 +45,9 @@ def run(
         place = Path(nowhere if out is None else out)
         store = Store(place / "cells", experiment.definition.version)
         pending = [cell for cell in cells if fresh or not os.path.lexists(store.path(cell))]
-        work.refuse(experiment, options, pending, jobs)
+        work.refuse(experiment, options, pending, *hands(cluster, jobs))
         with folder.reserved(place, experiment.name):
-            outcomes, seconds = compute(experiment, cells, store, jobs, fresh)
+            outcomes, seconds = compute(experiment, cells, store, jobs, cluster, fresh)
             result = assemble(experiment, options, cells, outcomes, seconds)
             if out is not None:
                 write(result, place)
@@ -52,7 +55,7 @@ def run(
 
 
 def compute(
-    experiment: Experiment, cells: Sequence[Cell], store: Store, jobs: int, fresh: bool
+    experiment: Experiment, cells: Sequence[Cell], store: Store, jobs: int, cluster: str, fresh: bool
 ) -> tuple[dict[int, Tables | Failure], dict[str, float]]:
     """The outcome of every cell by its number, stored or computed now, and the seconds of those computed now."""
     from tqdm import tqdm
@@ -67,7 +70,7 @@ def compute(
     if not pending:
         return outcomes, seconds
     left = {n: cells[n] for n in pending}
-    computed = executors.here(experiment.name, left) if jobs == 1 else executors.workers(experiment.name, left, jobs)
+    computed = executor(cluster, jobs)(experiment.name, left)
     with tqdm(total=len(cells), initial=len(outcomes), unit="cell", disable=None, leave=False) as bar:
         for number, outcome, took in computed:
             outcomes[number], seconds[cells[number].label] = outcome, took
@@ -78,6 +81,23 @@ def compute(
             bar.set_postfix_str(cells[number].part)
             bar.update()
     return outcomes, seconds
+
+
+def hands(cluster: str, jobs: int) -> tuple[int, float | None]:
+    """How many processes will compute, and the memory that they have, where it is not this machine's."""
+    if cluster in ("", "local"):
+        return jobs, None
+    from experiments.lab.cluster import capacity
+
+    return capacity(cluster)
+
+
+def executor(cluster: str, jobs: int) -> Callable[[str, dict[int, Cell]], Iterator[executors.Outcome]]:
+    if cluster:
+        from experiments.lab.cluster import cluster as distributed
+
+        return partial(distributed, address=cluster, jobs=jobs)
+    return executors.here if jobs == 1 else partial(executors.workers, jobs=jobs)
 
 
 def assemble(

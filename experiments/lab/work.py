@@ -34,21 +34,26 @@ POWERS = {"width": 2, "wide": 2, "seed": 0}  # of settings to which time is not 
 ONE_BY_ONE = ("steps", "rounds", "trials")  # take time, but no memory
 
 
-def refuse(experiment: Experiment, options: Any, cells: Sequence[Cell], jobs: int) -> None:
-    """Raises InvalidInput where these cells take more than an hour on ``jobs`` processes, or more memory than there is.
+def refuse(experiment: Experiment, options: Any, cells: Sequence[Cell], jobs: int, room: float | None = None) -> None:
+    """Raises InvalidInput where these cells take more than an hour on ``jobs`` processes, or more memory than there is: than this
+    machine has, or the ``room`` of a cluster.
 
     The message names the option that does most about it: whose default, alone, would leave the least to do.
     """
     jobs = max(1, min(jobs, len(cells)))
     seconds, held = estimate(experiment, cells, jobs)
-    there = memory()
+    there = memory() if room is None else room
     if seconds <= HOUR and held <= there:
         return
-    name = max((name for name in declared(type(options))), key=lambda name: saved(experiment, options, name, jobs))
+    name = max(
+        (name for name in declared(type(options))), key=lambda name: saved(experiment, options, name, jobs, there)
+    )
     value, default = (shown(getattr(o, name)) for o in (options, experiment.options()))
+    whose = "this machine's" if room is None else "the cluster's"
     raise InvalidInput(
         f"--{name.replace('_', '-')} {value}: this would take about {duration(seconds)} and {size(held)} on {jobs} "
-        f"process{'es' * (jobs > 1)}; at most an hour and this machine's {size(there)} are allowed (the default is {default})"
+        f"process{'es' * (jobs > 1)}; at most an hour and {whose} {size(there)} are allowed "
+        f"(the default is {default})"
     )
 
 
@@ -96,7 +101,7 @@ def _count(value: Any) -> float:
     return max(1, value) if isinstance(value, int) else value if isinstance(value, float) and value > 0 else 1
 
 
-def saved(experiment: Experiment, options: Any, name: str, jobs: int) -> float:
+def saved(experiment: Experiment, options: Any, name: str, jobs: int, there: float) -> float:
     """By how many times less would be left to do, if one option had its default; 0 if the others forbid it."""
     default = getattr(experiment.options(), name)
     try:
@@ -104,7 +109,7 @@ def saved(experiment: Experiment, options: Any, name: str, jobs: int) -> float:
     except InvalidInput:
         return 0.0
     before, after = (estimate(experiment, cells, jobs) for cells in (experiment.definition.cells(options), changed))
-    return max(b / max(a, 1e-9) for b, a, limit in zip(before, after, (HOUR, memory()), strict=True) if b > limit)
+    return max(b / max(a, 1e-9) for b, a, limit in zip(before, after, (HOUR, there), strict=True) if b > limit)
 
 
 def memory() -> float:

@@ -33,7 +33,7 @@ from torchref import conventions, penalties
 from torchref import initializers as theirs
 
 ROOT = DOCS.parent
-BY_HAND = {"hostile_inputs.md", "statements.md"}
+BY_HAND = {"cluster.md", "hostile_inputs.md", "statements.md"}
 
 
 @pytest.fixture(scope="module")

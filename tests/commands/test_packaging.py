@@ -64,7 +64,12 @@ def test_no_lower_bound_is_above_the_versions_of_the_results():
 
 @pytest.mark.parametrize(
     ("folder", "groups"),
-    [("scratch", ["core"]), ("torchref", ["core"]), ("experiments", ["core", "peers"]), ("tests", ["core", "test"])],
+    [
+        ("scratch", ["core"]),
+        ("torchref", ["core"]),
+        ("experiments", ["core", "peers", "cluster"]),
+        ("tests", ["core", "test"]),
+    ],
 )
 def test_every_import_is_declared(folder, groups):
     """A package that comes along with another today, or that only this machine has."""
@@ -74,7 +79,7 @@ def test_every_import_is_declared(folder, groups):
 def test_every_dependency_is_used():
     """A dependency that nothing imports any more is fetched by everyone for nothing."""
     used = set().union(*map(imported, ("scratch", "torchref", "experiments")))
-    assert set(bounds("core", "peers")) - used == set()
+    assert set(bounds("core", "peers", "cluster")) - used == set()
 
 
 def test_the_oldest_python_is_the_one_the_checks_run_with():
