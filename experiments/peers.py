@@ -120,30 +120,33 @@ def in_jax(race: Race) -> Timed:
     import jax.numpy as jnp
 
     job = race.job()
-    dense = [named for named in job.parameters if "W" in named]
-    params = [(jnp.asarray(named["W"]), jnp.asarray(named["b"])) for named in dense]
+    params = [{name: jnp.asarray(a) for name, a in named.items()} for named in job.parameters if named]
+    running = [{name: jnp.asarray(a) for name, a in named.items()} for named in job.start_buffers() if named]
     x, y = jnp.asarray(job.data.x), jnp.asarray(job.data.y)
     act: Callable[[Any], Any] = jnp.tanh if race.activation == "Tanh" else lambda z: jnp.maximum(z, 0)
 
-    def loss(params: Any, key: Any) -> Any:
-        a = x
-        for k, (w, b) in enumerate(params):
-            a = w @ a + b
-            if k < len(params) - 1:
-                a = _normed(jnp, a) if race.between else a
-                a = act(a)
-                a = a * jax.random.bernoulli(jax.random.fold_in(key, k), 0.5, a.shape) * 2 if race.between else a
-        return -jnp.take_along_axis(jax.nn.log_softmax(a, 0), y[None], 0).mean()
+    def loss(params: Any, running: Any, key: Any) -> Any:
+        a, layers, left, seen = x, iter(params), list(running), list[Any]()
+        for k in range(len(race.widths) - 1):
+            dense = next(layers)
+            a = dense["W"] @ a + dense["b"]
+            if k == len(race.widths) - 2:
+                return -jnp.take_along_axis(jax.nn.log_softmax(a, 0), y[None], 0).mean(), seen
+            if race.between:
+                a, held = _normed(jnp, a, next(layers), left[k])
+                seen.append(held)
+            a = act(a)
+            a = a * jax.random.bernoulli(jax.random.fold_in(key, k), 0.5, a.shape) * 2 if race.between else a
 
-    def step(params: Any, memory: Any, t: Any) -> Any:
-        value, gradient = jax.value_and_grad(loss)(params, jax.random.key(t))
+    def step(params: Any, memory: Any, running: Any, t: Any) -> Any:
+        (value, running), gradient = jax.value_and_grad(loss, has_aux=True)(params, running, jax.random.key(t))
         params, memory = _updated(jax, race.optimizer is SGD, params, gradient, memory, t)
-        return params, memory, t + 1, value
+        return params, memory, running, t + 1, value
 
-    whole = jax.vmap(step, in_axes=(0, 0, None), out_axes=(0, 0, None, 0)) if race.members else step
-    compiled = jax.jit(whole, donate_argnums=(0, 1))
+    whole = jax.vmap(step, in_axes=(0, 0, 0, None), out_axes=(0, 0, 0, None, 0)) if race.members else step
+    compiled = jax.jit(whole, donate_argnums=(0, 1, 2))
     memory = [jax.tree.map(jnp.zeros_like, params) for _ in range(1 if race.optimizer is SGD else 2)]
-    held = [params, memory, jnp.asarray(1)]
+    held = [params, memory, running, jnp.asarray(1)]
 
     def run(steps: int) -> None:
         for _ in range(steps):
@@ -153,10 +156,15 @@ def in_jax(race: Race) -> Timed:
     return run
 
 
-def _normed(jnp: Any, a: Any) -> Any:
-    """Batch norm at γ = 1, β = 0: what it costs is the statistics and the way back through them."""
-    centred = a - a.mean(-1, keepdims=True)
-    return centred / jnp.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+def _normed(jnp: Any, a: Any, learned: Any, running: Any) -> Any:
+    """Batch norm, and its running statistics after this batch."""
+    mean, m = a.mean(-1, keepdims=True), a.shape[-1]
+    centred = a - mean
+    variance = (centred**2).mean(-1, keepdims=True)
+    new = {"running_mean": mean, "running_var": variance * (m / (m - 1))}
+    held = {name: 0.9 * running[name] + 0.1 * value for name, value in new.items()}
+    held["num_batches_tracked"] = running["num_batches_tracked"] + 1
+    return learned["gamma"] * centred / jnp.sqrt(variance + 1e-5) + learned["beta"], held
 
 
 def _updated(jax: Any, momentum: bool, params: Any, gradient: Any, memory: Any, t: Any) -> tuple[Any, Any]:
