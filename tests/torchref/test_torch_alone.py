@@ -22,7 +22,7 @@ from torchref import training as theirs
 ROOT = Path(__file__).resolve().parents[2]
 DESCRIBES = {  # all that torchref may ask of scratch: what there is, in which shape, and whether it fits; no number is worked out
     *("width", "shapes", "buffers", "noise", "inference", "_inside", "with_inputs"),
-    *("check_buffers", "check_examples", "start_buffers", "noise_at"),
+    *("check_buffers", "check_examples", "start_buffers", "noise_at", "_kinds"),
     "_rates_hold",
 }
 
