@@ -20,7 +20,7 @@ from scratch.errors import InvalidInput, unknown
 from scratch.files import check_file
 from scratch.layers import Array
 from scratch.options import kind_of
-from scratch.randomness import generator
+from scratch.randomness import based, generator
 
 SHIPPED = {  # those that scikit-learn brings along: file, lines before the data
     "digits": ("digits.csv.gz", 0),
@@ -189,7 +189,8 @@ def _typed(y: Array) -> Array:
 
 def _split(stem: str, y: Array) -> tuple[Array, Array]:
     """Columns to train and to test on, from a stream of the data set's name."""
-    order = generator(0, "split", stem).permutation(len(y))
+    with based(0):  # the same examples, whatever else is drawn anew
+        order = generator(0, "split", stem).permutation(len(y))
     cut = round(len(y) * TEST_SHARE)
     test, train = order[:cut], order[cut:]
     if len(np.unique(y[train])) < 2:

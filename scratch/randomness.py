@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -16,11 +18,27 @@ from scratch.initializers import Scheme, zeros
 from scratch.layers import Array, Shape
 from scratch.network import Network, Parameters
 
+_base: ContextVar[int] = ContextVar("base seed", default=0)
+
+
+@contextmanager
+def based(seed: int) -> Iterator[None]:
+    """In here every stream is another one than with any other base ``seed``: the same work, drawn anew. 0 is what holds outside."""
+    before = _base.set(seed)
+    try:
+        yield
+    finally:
+        _base.reset(before)
+
+
+def base() -> int:
+    return _base.get()
+
 
 def generator(seed: int, *purpose: str | int) -> Generator:
-    """The stream of ``seed`` for one purpose, such as ("weights", layer) or ("batches", epoch)."""
+    """The stream of ``seed`` for one purpose, such as ("weights", layer) or ("batches", epoch), under the base seed."""
     words = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
-    return np.random.default_rng([seed, *np.frombuffer(words, np.uint32).tolist()])
+    return np.random.default_rng([seed, *filter(None, [base()]), *np.frombuffer(words, np.uint32).tolist()])
 
 
 def batches(seed: int, examples: int, size: int, count: int) -> Array:

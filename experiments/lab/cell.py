@@ -17,10 +17,11 @@ Tables = dict[str, "pd.DataFrame"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One independent piece of work: which part of the experiment, with which settings (numbers, strings, lists)."""
+    """One independent piece of work: which part of the experiment, with which settings (numbers, strings, lists), from which base seed."""
 
     part: str
     settings: Mapping[str, Any]
+    base: int = 0
 
     @property
     def label(self) -> str:

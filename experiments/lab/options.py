@@ -114,7 +114,14 @@ def shown(value: object) -> str:
 
 
 @dataclass(frozen=True)
-class DataOptions(Checked):
+class Drawn(Checked):
+    """The options of an experiment: with another base seed all that is random is drawn anew."""
+
+    seed: Annotated[int, Range(0, 10**9), arg(help="base seed: with another one everything random is drawn anew")] = 0
+
+
+@dataclass(frozen=True)
+class DataOptions(Drawn):
     """The options of an experiment on a data set of the user's choice: its own options inherit them."""
 
     data: Annotated[

@@ -15,6 +15,7 @@ from experiments.lab.judge import Claim
 from experiments.lab.options import DataOptions, require_device
 from experiments.lab.page import Cells, Claims, Cost, Drawing, Missing, Page, Part, Table, Tables, Wiring, option
 from scratch.errors import InvalidInput, unknown
+from scratch.randomness import based
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,7 @@ class Paged:
                 raise InvalidInput(f"{part.place} wants {name!r}: {unknown('setting or option', name, known)}")
         if "lab" in part.needs and "device" in self.wiring.options:
             taken["device"] = options.device
-        return Cell(part.name, taken)
+        return Cell(part.name, taken, options.seed)
 
     def version(self, cell: Cell) -> str:
         """A hash of the code and of the packages that the cell's numbers depend on."""
@@ -109,7 +110,8 @@ class Paged:
         told = {name: cell.settings[name] for name in part.needs if name in cell.settings}
         own = {name: value for name, value in told.items() if name not in self.wiring.options}
         lab = Lab(cell.part, own, cell.settings.get("device", "cpu"))
-        found = part(**told, **({"lab": lab} if "lab" in part.needs else {}))
+        with based(cell.base):
+            found = part(**told, **({"lab": lab} if "lab" in part.needs else {}))
         tables = found if isinstance(found, dict) else dict.fromkeys(part.makes[:1], found)
         if tables.keys() != set(part.makes):
             raise TypeError(f"{part.place} should make {', '.join(part.makes)}; it made {', '.join(tables)}")
@@ -121,6 +123,10 @@ class Paged:
     def analyse(self, measured: Mapping[str, pd.DataFrame], options: Any) -> Analysis:
         own = {name: table for name, table in measured.items() if isinstance(self.wiring.makers.get(name), Cells)}
         tables = Tables(self.wiring, own, options)
+        with based(options.seed):
+            return self._made(tables, options)
+
+    def _made(self, tables: Tables, options: Any) -> Analysis:
         claimed = [claim for part in self.parts(Claims) for claim in self._claimed(tables, part)]
         derived = {}
         for part in self.parts(Table):
@@ -130,7 +136,7 @@ class Paged:
         finding = partial(self._finding, tables)
         steps = [step for step in getattr(self.module, "NEXT_STEPS", ()) if not self.only]
         printed = getattr(self.module, "PRINTED", "")
-        return Analysis(derived, claimed, finding, steps, printed if printed in {**own, **derived} else "")
+        return Analysis(derived, claimed, finding, steps, printed if printed in tables else "")
 
     def _claimed(self, tables: Tables, part: Claims) -> list[Claim]:
         """Its claims; one that is not tested in their place where cells failed that they need, none where the options leave these out."""

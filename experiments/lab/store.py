@@ -31,7 +31,7 @@ class Store:
     def path(self, cell: Cell) -> Path:
         data = Path(parts(str(cell.settings.get("data", "")))[0])
         content = hashlib.sha256(data.read_bytes()).hexdigest() if data.is_file() else None  # a file may change
-        key = [cell.part, dict(cell.settings), content, self.version(cell)]
+        key = [cell.part, dict(cell.settings), cell.base, content, self.version(cell)]
         return self.folder / f"{cell.part}-{_digest(key)[:20]}.json"
 
     def load(self, cell: Cell) -> Tables | None:

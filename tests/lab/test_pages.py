@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
+    seed: int = 0
     draws: int = 3
     widths: tuple = (1, 2)
     device: str = "cpu"

@@ -16,13 +16,13 @@ from tyro.conf import arg
 
 from experiments.compare.agreement import Difference
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, facets, figure, over_seeds, table
-from experiments.lab.options import Checked, Range
+from experiments.lab.options import Drawn, Range
 from experiments.lab.types import Claims, Figure, Frame
 from scratch.randomness import generator
 
 
 @dataclass(frozen=True)
-class Options(Checked):
+class Options(Drawn):
     """A toy experiment."""
 
     numbers: Annotated[tuple[int, ...], Range(-(10**6), 10**6), arg(help="one cell for each")] = (1, 2, 3, 4)

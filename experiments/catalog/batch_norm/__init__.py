@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from experiments.lab.options import Checked, Range, require_device
+from experiments.lab.options import Drawn, Range, require_device
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ WIDE = Range(1e-6, 1e6)  # of rates and scales
 
 
 @dataclass(frozen=True)
-class Options(Checked):
+class Options(Drawn):
     """Batch norm: its moments and its algebra exactly, exploding gradients, faster training, statistics after training."""
 
     scales: Annotated[tuple[float, ...], WIDE, arg(help="sizes of the weights below the layer that is looked at")] = (

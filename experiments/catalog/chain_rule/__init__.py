@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.lab.options import Checked, Range, require
+from experiments.lab.options import Drawn, Range, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True)
-class Options(Checked):
+class Options(Drawn):
     """The notes' examples and long chains."""
 
     points: Annotated[
@@ -35,7 +35,6 @@ class Options(Checked):
         100,
     )
     draws: Annotated[int, Range(1, 10**6), arg(help="random products of each length")] = 30
-    seed: Annotated[int, Range(0, 10**9), arg(help="of points and factors")] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

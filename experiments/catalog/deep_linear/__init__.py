@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.lab.options import Checked, Range, require
+from experiments.lab.options import Drawn, Range, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True)
-class Options(Checked):
+class Options(Drawn):
     """Deep linear networks: stages, plateaus, a saddle and a conservation law, each against its exact prediction."""
 
     depths: Annotated[tuple[int, ...], Range(1, 100), arg(help="weight layers N; 1 is the shallow network")] = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.lab.options import Checked, Range, require
+from experiments.lab.options import Drawn, Range, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ RANGES = {
 
 
 @dataclass(frozen=True)
-class Options(Checked):
+class Options(Drawn):
     """Dropout: ridge regression and a geometric mean exactly, Wager's penalty nearly, less overfitting by measurement."""
 
     keeps: Annotated[

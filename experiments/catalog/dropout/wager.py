@@ -16,14 +16,19 @@ from experiments.lab.figures import key, panels, series
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, BinaryCrossEntropy, Dense, Dropout
 from scratch.network import Parameters
+from scratch.randomness import base
 
 PAIR = (3, 8)  # the digits that logistic regression is to tell apart
 STRETCHED = (1.0, 0.5, 0.25)  # Wager's approximation is one for small weights: it is tried on smaller ones too
 
 
-@lru_cache(maxsize=4)
 def logistic(features: int, images: int) -> tuple[Batch, Array, float]:
     """Threes and eights, and the weights β (1, n) and bias of a logistic regression trained with dropout of ½."""
+    return _logistic(features, images, base())
+
+
+@lru_cache(maxsize=4)
+def _logistic(features: int, images: int, base_seed: int) -> tuple[Batch, Array, float]:
     batch = pixels(features, images, PAIR)
     batch = Batch(batch.x, batch.y[None].astype(float))
     _, p = learned((Dropout(0.5), Dense(1)), BinaryCrossEntropy(), batch)

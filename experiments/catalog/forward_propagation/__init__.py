@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from experiments.lab.options import Checked, Range, require
+from experiments.lab.options import Drawn, Range, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True)
-class Options(Checked):
+class Options(Drawn):
     """Shapes, products and columns."""
 
     examples: Annotated[int, Range(2, 10_000), arg(help="n of the notes' 3×n")] = 6
@@ -50,7 +50,6 @@ class Options(Checked):
         40,
     )
     dtype: Annotated[Literal["float64", "float32"], arg(help="float64 or float32")] = "float64"
-    seed: Annotated[int, Range(0, 10**9), arg(help="of shapes and numbers")] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.lab.options import Checked, Range
+from experiments.lab.options import Drawn, Range
 from scratch.errors import unknown
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ FAMILIES = ("layers", "activations", "losses", "penalties", "networks")
 
 
 @dataclass(frozen=True)
-class Options(Checked):
+class Options(Drawn):
     """Four witnesses for every gradient."""
 
     families: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(FAMILIES))] = FAMILIES
@@ -29,7 +29,6 @@ class Options(Checked):
         int, Range(1, 10**6), arg(help="random shapes for each piece; random networks get five times as many")
     ] = 12
     largest: Annotated[int, Range(2, 1000), arg(help="the widest layer; batches go up to twice that")] = 8
-    seed: Annotated[int, Range(0, 10**9), arg(help="of shapes and numbers")] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

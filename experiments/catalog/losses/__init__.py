@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.lab.options import Checked, Range
+from experiments.lab.options import Drawn, Range
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True)
-class Options(Checked):
+class Options(Drawn):
     """The notes' losses: identities, rounding, the loss of guessing, and what is learned from a wrong start."""
 
     trials: Annotated[int, Range(2, 10**6), arg(help="random batches on which identities are tested")] = 100

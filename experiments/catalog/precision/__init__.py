@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from experiments.lab.options import Checked, Range
+from experiments.lab.options import Drawn, Range
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True)
-class Options(Checked):
+class Options(Drawn):
     """Precision: rounding errors of sums, of deep networks layer by layer, and in training, in five formats."""
 
     draws: Annotated[
