@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scratch import Dense, Dropout, Network, Residual
+from scratch import Dense, Dropout, Network, Residual, randomness
 from scratch.errors import InvalidInput
 from scratch.randomness import batches, generator, noise
 
@@ -108,3 +108,20 @@ def test_masks_have_streams_of_their_own():
     assert all(
         np.array_equal(a[name], b[name]) for a, b in zip(last, noise(DROPPING, 0, SEEN)(1), strict=True) for name in a
     )
+
+
+def test_a_base_seed_changes_every_stream():
+    """Two base seeds that share networks, shifted or not; a base that outlives its block."""
+    streams = [("weights", 0), ("batches", 3), ("noise", 1, "mask")]
+
+    def drawn(base):
+        with randomness.based(base):
+            return {seed: [randomness.generator(seed, *name).random() for name in streams] for seed in range(4)}
+
+    outside = [randomness.generator(0, *name).random() for name in streams]
+    assert drawn(0)[0] == outside and drawn(7) == drawn(7)
+    found = [number for base in (0, 1, 2, 3) for row in drawn(base).values() for number in row]
+    assert len(set(found)) == len(found)
+    with randomness.based(5), randomness.based(6):
+        assert randomness.base() == 6
+    assert randomness.base() == 0 and [randomness.generator(0, *name).random() for name in streams] == outside
