@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FIRST = 5001  # settings were chosen on base seeds below 1000
 OUT = Path("results", "replication")
-VERDICTS = {"holds": "held", "fails": "failed", "control passes": "control_passed", "not tested": "not_tested"}
+VERDICTS = {"holds": "held", "fails": "failed", "cannot tell": "could_not_tell", "not tested": "not_tested"}
 
 
 def main() -> int:
@@ -136,8 +136,8 @@ def excessive(claims: pd.DataFrame) -> Any:
 def told(claims: pd.DataFrame, each: pd.DataFrame, seeds: range, quick: bool) -> str:
     from tabulate import tabulate
 
-    odd = claims[(claims.failed > 0) | (claims.control_passed > 0)]
-    shown = odd[["experiment", "claim", "runs", "held", "failed", "control_passed"]]
+    odd = claims[(claims.failed > 0) | (claims.could_not_tell > 0)]
+    shown = odd[["experiment", "claim", "runs", "held", "failed", "could_not_tell"]]
     failing = each[each.others != ""][["experiment", "seed", "others"]]
     size = "--quick" if quick else "default"
     lines = [

@@ -33,7 +33,7 @@ HELP = """usage: python -m experiments.run NAME [options]
        python -m experiments.run --list [NAME]   the experiments there are, or the pages of one
 
 Runs the experiment on both implementations, judges its claims and writes results/NAME/report.html.
-Exit status: 0 every claim and the agreement hold, 1 something does not, 2 bad input, 70 a fault of the program,
+Exit status: 0 no claim fails and the implementations agree, 1 something does not, 2 bad input, 70 a fault of the program,
 74 something cannot be read or written, 130 interrupted (128 + n: ended by signal n).
 """
 
@@ -152,20 +152,18 @@ def show(experiment: Experiment, options: Any, out: Path, running: Running) -> i
     """Runs it, says what came out, and gives the exit status."""
     from experiments import report
     from experiments.lab import sweep
-    from experiments.lab.judge import NOT_TESTED
+    from experiments.lab.judge import CANNOT_TELL, FAILS, NOT_TESTED
 
     result = sweep.run(
         experiment, options, report.write, out=out, jobs=running.jobs, cluster=running.cluster, fresh=running.fresh
     )
     claims, failed = result.claims, len(result.tables["failures"])
     untested = (claims.verdict == NOT_TESTED).sum()
-    for row in claims[~claims.verdict.isin(["holds", NOT_TESTED])].itertuples():
+    for row in claims[claims.verdict.isin([FAILS, CANNOT_TELL])].itertuples():
         seen = f"predicted {row.predicted:.6g}, scratch {row.scratch:.6g}, torchref {row.torchref:.6g}"
         print(f"{row.verdict}: {row.claim} ({row.condition}): {seen}")
-    if (claims.verdict == "control passes").any():
-        print(
-            "control passes: these few seeds cannot tell right from wrong either; more seeds will (--help names them)"
-        )
+        if row.verdict == CANNOT_TELL:
+            print(f"  its control passes the test too; {more(row.more_seeds)}")
     worst = result.tables["agreement"].ratio.max()
     if result.printed:
         print(tabulated(result.tables[result.printed]))
@@ -177,6 +175,13 @@ def show(experiment: Experiment, options: Any, out: Path, running: Running) -> i
         f"{f'; {failed} cells failed' if failed else ''}: {out / 'report.html'}"
     )
     return 0 if result.holds else 1
+
+
+def more(times: float) -> str:
+    """What would give a claim that cannot tell its power."""
+    if times == float("inf"):
+        return "no number of seeds will tell them apart"
+    return f"{times:.2g} times as many seeds would tell them apart (--help names the option)"
 
 
 def tabulated(table: pd.DataFrame) -> str:

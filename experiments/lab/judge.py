@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LIMIT = 4.0  # standard errors; for n comparisons in one claim the limit rises so that a false alarm stays as rare
-NOT_TESTED = "not tested"
+HOLDS, FAILS, CANNOT_TELL, NOT_TESTED = "holds", "fails", "cannot tell", "not tested"
+NAMED = 5  # conditions without power that the table of claims names
 Test = Literal["equals", "at least", "at most"]
 
 
@@ -36,7 +37,13 @@ class Claim:
 
 
 def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of claims, one row each (its worst comparison), and the table of all comparisons with their z."""
+    """The table of claims, one row each (its worst comparison), and the table of all comparisons with their z.
+
+    A comparison counts where its control fails the test: elsewhere it could not have told right from wrong. A claim holds if no
+    comparison lies beyond the limit and, in both implementations, some count; it "cannot tell" if none does. ``resolution`` is the
+    deviation that the shown comparison would have noticed, in the unit of what is measured; ``blind`` names the conditions that do
+    not count, ``more_seeds`` by how much their number would have to grow before the weakest of them did (∞: never).
+    """
     import pandas as pd
 
     verdicts, details = [], []
@@ -54,8 +61,10 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
             backend: rows[rows.condition == leading.condition].iloc[0] for backend, rows in table.groupby("backend")
         }
         holds = bool((table.z.abs() <= limit).all())
-        caught = bool((table.groupby("backend").control_z.apply(lambda z: z.abs().max()) > limit).all())
-        verdict = "holds" if holds and caught else ("fails" if not holds else "control passes")
+        table["counts"] = table.control_z.abs() > limit
+        told = bool(table.groupby("backend").counts.any().all())
+        verdict = FAILS if not holds else HOLDS if told else CANNOT_TELL
+        blind = table[~table.counts]
         verdicts.append(
             said
             | {
@@ -69,6 +78,10 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "critical_value": limit,
                 "control": claim.control,
                 "control_z": table.control_z.abs().max(),
+                "resolution": _noticed(leading, limit),
+                "counting": int(table.counts.sum()),
+                "blind": _named(blind.condition),
+                "more_seeds": float(((limit / blind.control_z.abs()) ** 2).max()) if len(blind) else 1.0,
                 "verdict": verdict,
             }
             | known
@@ -116,6 +129,18 @@ def z_score(measured, predicted, error, dof, tolerance, test: Test) -> np.ndarra
     tail = stdtr(np.where(np.isfinite(dof), dof, 1), -np.abs(t))  # of Student's t; 1e-300 is as far as it can be told
     normal = np.where(np.isfinite(dof), -ndtri(np.maximum(tail, 1e-300)), np.abs(t))
     return np.sign(t) * np.where(np.isinf(t), np.inf, np.where(np.abs(t) < 1e-9, 0.0, normal))
+
+
+def _noticed(row: pd.Series, limit: float) -> float:
+    """The smallest deviation of this comparison that would have been beyond the limit."""
+    deviation = float(stdtrit(row.dof, ndtr(limit))) if np.isfinite(row.dof) else limit
+    return float(row.tolerance + deviation * row.standard_error)
+
+
+def _named(conditions: pd.Series) -> str:
+    names = list(dict.fromkeys(conditions))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return "; ".join(names[:NAMED]) + more
 
 
 def _limit(comparisons: int) -> float:

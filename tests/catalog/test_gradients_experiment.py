@@ -72,7 +72,7 @@ def test_controls_catch_what_they_must(result):
     ledger = result.tables["ledger"].assign(backend="scratch")
     ledger["control_ratio"] = 0.5  # as if the wrong gradient had passed
     claims, _ = judge([witnesses.within_rounding(ledger[ledger.family == "losses"], "losses")])
-    assert claims.verdict[0] == "control passes"
+    assert claims.verdict[0] == "cannot tell"
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ def judged(*verdicts):
 
 def test_verdicts_are_counted():
     """A verdict that is forgotten: then the counts do not add up; untested runs that count as chances to fail."""
-    table = counted(judged(["holds", "fails", "control passes"], ["holds", "not tested", "not tested"]))
-    assert table[["held", "failed", "control_passed", "not_tested", "runs"]].to_numpy().tolist() == [
+    table = counted(judged(["holds", "fails", "cannot tell"], ["holds", "not tested", "not tested"]))
+    assert table[["held", "failed", "could_not_tell", "not_tested", "runs"]].to_numpy().tolist() == [
         [1, 1, 1, 0, 3],
         [1, 0, 0, 2, 3],
     ]

@@ -66,7 +66,7 @@ def test_one_sided(test, measured, expected):
 )
 def test_control_that_passes_spoils_the_claim(test, control):
     """A test that nothing could fail proves nothing."""
-    assert verdict(0.0, test=test, control=control)["verdict"] == "control passes"
+    assert verdict(0.0, test=test, control=control)["verdict"] == "cannot tell"
 
 
 def test_failing_counts_before_the_control():
@@ -78,7 +78,7 @@ def test_the_control_must_fail_in_both_implementations():
     """A control that only one implementation fails leaves the other's test unproven."""
     one = claim(0.0)
     one.comparisons.loc[one.comparisons.backend == "torchref", "control_measured"] = 0.0
-    assert judge([one])[0].verdict.item() == "control passes"
+    assert judge([one])[0].verdict.item() == "cannot tell"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -101,7 +101,7 @@ def test_control_defaults_to_the_claims_own_numbers():
     assert (details.control_z == -50).all() and judge([found])[0].verdict.item() == "holds"
     assert (
         judge([Claim("a", "s", "s", "b", "c", rows.drop(columns="control_predicted"))])[0].verdict.item()
-        == "control passes"
+        == "cannot tell"
     )
     assert (judge([Claim("a", "s", "s", "b", "c", rows.assign(control_error=0.5))])[1].control_z == -100).all()
 
@@ -210,3 +210,26 @@ def test_a_claim_with_nothing_to_compare_is_listed_as_not_tested():
     empty = pd.DataFrame(columns=["backend", "condition", "measured", "standard_error", "predicted"])
     claims, comparisons = judge([Claim("none", "s", "t", "u", "v", empty)])
     assert list(claims.verdict) == ["not tested"] and list(claims.claim) == ["none"] and comparisons.empty
+
+
+def test_comparisons_without_power_do_not_count_and_are_named():
+    """A control that one of six conditions catches, which vouches for all."""
+    row = verdict(np.zeros(6), control=[100.0, 3.0, 100.0, 2.0, 0.0, 100.0])
+    assert (row["verdict"], row["counting"], row["blind"]) == ("holds", 6, "c1; c3; c4") and row["more_seeds"] == np.inf
+    none = verdict(np.zeros(2), control=[3.0, 2.0])
+    limit = none["critical_value"]
+    assert (none["verdict"], none["counting"]) == ("cannot tell", 0) and none["more_seeds"] == pytest.approx(
+        (limit / 2) ** 2
+    )
+    assert verdict(np.zeros(8), control=0.0)["blind"] == "c0; c1; c2; c3; c4 and 3 more"
+
+
+@pytest.mark.parametrize("dof", [4.0, np.inf])
+@pytest.mark.parametrize("tolerance", [0.0, 0.3])
+@pytest.mark.parametrize("conditions", [1, 50])
+def test_the_resolution_is_what_would_have_failed(dof, tolerance, conditions):
+    """A promise to notice what would have passed, or not to notice what would have failed."""
+    told = {"error": 0.2, "dof": dof, "tolerance": tolerance, "control": 1e9}
+    resolution = verdict(np.zeros(conditions), **told)["resolution"]
+    for times, expected in ((0.999, "holds"), (1.001, "fails")):
+        assert verdict([times * resolution, *[0.0] * (conditions - 1)], **told)["verdict"] == expected

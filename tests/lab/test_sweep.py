@@ -44,8 +44,11 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(TESTS / "support" / "toybox.py"), "toy", *arguments]
     pipe = subprocess.PIPE
 
-    def hear_interrupts() -> None:  # a shell's background job begins deaf to Ctrl-C, and hands that on
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    def hear_interrupts() -> (
+        None
+    ):  # a shell's background job begins deaf to Ctrl-C, nohup's to SIGHUP, and hands that on
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
 
     return subprocess.Popen(
         command,
