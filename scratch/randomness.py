@@ -32,6 +32,7 @@ def based(seed: int) -> Iterator[None]:
 
 
 def base() -> int:
+    """The base seed that holds here."""
     return _base.get()
 
 

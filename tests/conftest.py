@@ -112,7 +112,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Resul
     @cache
     def made(name: str) -> tuple[Result, Path]:
         folder = tmp_path_factory.mktemp(name) / "results"
-        return run(name, out=str(folder), **small_options(name)), folder
+        return run(name, out=str(folder), **{"seed": 0, **small_options(name)}), folder
 
     return made
 
