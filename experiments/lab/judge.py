@@ -54,7 +54,7 @@ def judge(claims: list[Claim]) -> tuple[pd.DataFrame, pd.DataFrame]:
             verdicts.append(said | {"condition": claim.otherwise, "comparisons": 0, "verdict": NOT_TESTED} | known)
             continue
         table = _scored(claim)
-        limit = _limit(table.groupby("backend").size().max())
+        limit = critical_value(table.groupby("backend").size().max())
         worst = {backend: rows.loc[rows.z.abs().idxmax()] for backend, rows in table.groupby("backend")}
         leading = max(worst.values(), key=lambda row: abs(row.z))
         shown = {
@@ -143,5 +143,6 @@ def _named(conditions: pd.Series) -> str:
     return "; ".join(names[:NAMED]) + more
 
 
-def _limit(comparisons: int) -> float:
+def critical_value(comparisons: int) -> float:
+    """Standard errors beyond which one of so many comparisons fails the claim: a false alarm stays as rare as one at LIMIT."""
     return float(-ndtri(ndtr(-LIMIT) / comparisons))
