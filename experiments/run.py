@@ -13,13 +13,13 @@ import sys
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes
 
 from experiments.lab.experiment import Experiment, load, names
-from experiments.lab.options import Checked, DataOptions, Range
+from experiments.lab.options import Checked, DataOptions, option
 from scratch.command import answer
 from scratch.errors import InvalidInput, unknown
 
@@ -45,23 +45,18 @@ STORED = "what was finished is stored, the same command goes on from there"
 class Running(Checked):
     """How to run it."""
 
-    quick: Annotated[bool, arg(help="a small version of everything, in seconds")] = False
-    jobs: Annotated[int, Range(0, 1024), arg(help="worker processes; 1: none beside this one; 0: one a core")] = 0
-    cluster: Annotated[
-        str,
-        arg(
-            help="run the cells on a distributed cluster: its scheduler's address (tcp://host:8786), or local for --jobs workers here"
-        ),
-    ] = ""
-    only: Annotated[str, arg(help="one page alone, see --list NAME: its cells, its claims, its section")] = ""
-    out: Annotated[
-        str,
-        arg(
-            help="folder for the results (default: results/NAME; results/quick/NAME for --quick; results/only/NAME/PAGE)"
-        ),
-    ] = ""
-    fresh: Annotated[bool, arg(help="compute everything again, whatever is stored")] = False
-    dry_run: Annotated[bool, arg(help="say what would be run and what is stored already, and stop")] = False
+    quick: bool = option(False, "a small version of everything, in seconds")
+    jobs: int = option(0, "worker processes; 1: none beside this one; 0: one a core", (0, 1024))
+    cluster: str = option(
+        "",
+        "run the cells on a distributed cluster: its scheduler's address (tcp://host:8786), or local for --jobs workers here",
+    )
+    only: str = option("", "one page alone, see --list NAME: its cells, its claims, its section")
+    out: str = option(
+        "", "folder for the results (default: results/NAME; results/quick/NAME for --quick; results/only/NAME/PAGE)"
+    )
+    fresh: bool = option(False, "compute everything again, whatever is stored")
+    dry_run: bool = option(False, "say what would be run and what is stored already, and stop")
 
 
 def main(arguments: list[str] | None = None) -> int:

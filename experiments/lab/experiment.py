@@ -1,6 +1,6 @@
 """What an experiment is: a module of experiments/catalog with a docstring (its first line is the summary), and
 
-    Options     a frozen dataclass, Checked: every option with its default, range and help; ``QUICK``: one for --quick
+    Options     a frozen dataclass, Checked: every option with its default, help, range, and value for --quick
     PAGES       the names of its files in the order of the report; without it the module itself is the only page
     finding     if wanted: from the judged claims and tables by name, what was found in two plain sentences; NEXT_STEPS, PRINTED
 
@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from experiments import catalog
+from experiments.lab.options import quick as small
 from experiments.lab.paged import Paged
 from scratch.errors import unknown
 
@@ -43,7 +44,7 @@ class Experiment:
 
     def options(self, quick: bool = False, **changed: Any) -> Any:
         """The options, with defaults for what is not given. Raises InvalidInput for a name that is no option."""
-        base = self.module.QUICK if quick else self.module.Options()
+        base = small(self.module.Options) if quick else self.module.Options()
         for name in changed:
             if name not in (known := [f.name for f in fields(base)]):
                 raise unknown(f"option of {self.name}", name, known)

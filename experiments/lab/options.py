@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
-from tyro.conf import arg
 
-from scratch.errors import InvalidInput
+from scratch.errors import InvalidInput, unknown
 
 if TYPE_CHECKING:
     from experiments.data import Dataset
 
 KINDS = {int: "whole number", float: "number", str: "word", bool: "True or False"}
-PUBLISHED = (
-    2027  # the base seed of the committed results: settings were chosen on others, and it stays whatever comes out
-)
+# the base seed of the committed results: settings were chosen on others, and it stays whatever comes out
+PUBLISHED = 2027
 LONGEST = 60  # characters of a wrong value that a message shows
 
 
-@dataclass(frozen=True)
-class Range:
+Ints = tuple[int, ...]
+Floats = tuple[float, ...]
+Words = tuple[str, ...]
+Known = tuple[str, Collection[str]]  # what the names are of, and all that there are
+
+
+class Range(NamedTuple):
     """The numbers that an option takes, both ends included; for a tuple, each of its numbers."""
 
     low: float
@@ -30,45 +34,69 @@ class Range:
 
 
 class Option(NamedTuple):
-    """What an annotation says: the type of a value, whether there are several, and what is allowed."""
+    """What a field says: the type of a value, whether there are several, and what is allowed."""
 
     kind: type
     several: bool
     choices: tuple[Any, ...]  # of a Literal; none: any
     range: Range | None
+    known: Known | None
+
+
+def option(
+    default: Any, said: str, span: tuple[float, float] | None = None, *, of: Known | None = None, **quick: Any
+) -> Any:
+    """A field of ``Options``: its default, its help, the numbers it takes, and ``quick=``, its value in a quick run if another.
+
+    ``of`` lists the names it takes; they complete the help.
+    """
+    assert quick.keys() <= {"quick"}
+    said += "" if of is None else ", ".join(of[1])
+    return field(default=default, metadata={"help": said, "range": span and Range(*span), "known": of} | quick)
+
+
+Chosen = TypeVar("Chosen")
+
+
+def quick(options: type[Chosen]) -> Chosen:
+    """The options of a quick run."""
+    return options(**{f.name: f.metadata["quick"] for f in fields(options) if "quick" in f.metadata})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Options that are checked wherever they are made: ``Annotated[int, Range(1, 100), arg(help=...)]``.
+    """Options that are checked wherever they are made: ``width: int = option(128, "units", (2, 4096), quick=48)``.
 
     Raises InvalidInput for a value of another type or outside of its range, for NaN, infinities and numbers so small that
-    they have lost digits, and for a tuple that is empty or names a value twice. Lists and NumPy's numbers become plain ones.
+    they have lost digits, for a name that is not known, and for a tuple that is empty or names a value twice. Lists and
+    NumPy's numbers become plain ones.
     """
 
     def __post_init__(self) -> None:
-        for name, option in declared(type(self)).items():
+        for name, said in declared(type(self)).items():
             value = plain(getattr(self, name))
             object.__setattr__(self, name, value)
-            values = value if option.several and isinstance(value, tuple) else (value,)
+            values = value if said.several and isinstance(value, tuple) else (value,)
             require(len(values) > 0, name, "at least one value", "none")
             for each in values:
-                require(takes(option, each), name, expected(option), each)
+                require(takes(said, each), name, expected(said), each)
+                if said.known is not None and each not in said.known[1]:
+                    raise unknown(said.known[0], each, said.known[1])
             require(len(set(values)) == len(values), name, "different values", value)
 
 
 def declared(options: type) -> dict[str, Option]:
     """Every option of a class, by name."""
-    return {name: _read(hint) for name, hint in get_type_hints(options, include_extras=True).items()}
+    hints = get_type_hints(options)
+    return {f.name: _read(hints[f.name], f.metadata) for f in fields(options)}
 
 
-def _read(hint: Any) -> Option:
-    bare, *said = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-    several = get_origin(bare) is tuple
-    item = get_args(bare)[0] if several else bare
+def _read(hint: Any, said: Mapping[str, Any]) -> Option:
+    several = get_origin(hint) is tuple
+    item = get_args(hint)[0] if several else hint
     choices = get_args(item) if get_origin(item) is Literal else ()
     kind = type(choices[0]) if choices else item
-    return Option(kind, several, choices, next((each for each in said if isinstance(each, Range)), None))
+    return Option(kind, several, choices, said.get("range"), said.get("known"))
 
 
 def takes(option: Option, value: Any) -> bool:
@@ -120,22 +148,19 @@ def shown(value: object) -> str:
 class Drawn(Checked):
     """The options of an experiment: with another base seed all that is random is drawn anew."""
 
-    seed: Annotated[int, Range(0, 10**9), arg(help="base seed: with another one everything random is drawn anew")] = (
-        PUBLISHED
-    )
+    seed: int = option(PUBLISHED, "base seed: with another one everything random is drawn anew", (0, 10**9))
 
 
 @dataclass(frozen=True)
 class DataOptions(Drawn):
     """The options of an experiment on a data set of the user's choice: its own options inherit them."""
 
-    data: Annotated[
-        str,
-        arg(help="digits, breast_cancer, wine, iris, or a file of your own: FILE.csv .tsv .txt (also .gz) .npz .npy"),
-    ] = "digits"
-    label: Annotated[
-        str, arg(help="the column of your file that holds the labels, by name or by number from 1 (default: the last)")
-    ] = ""
+    data: str = option(
+        "digits", "digits, breast_cancer, wine, iris, or a file of your own: FILE.csv .tsv .txt (also .gz) .npz .npy"
+    )
+    label: str = option(
+        "", "the column of your file that holds the labels, by name or by number from 1 (default: the last)"
+    )
 
     @property
     def source(self) -> str:

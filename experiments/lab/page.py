@@ -234,9 +234,9 @@ class Tables(dict[str, Any]):
     def _given(self, name: str) -> Any:
         if name == "options":
             return self.asked
-        return option(self.asked, name) if name in self.wiring.options else self[name]
+        return value_of(self.asked, name) if name in self.wiring.options else self[name]
 
 
-def option(options: Any, name: str) -> Any:
+def value_of(options: Any, name: str) -> Any:
     """The option's value; of "data", with the column of the labels."""
     return options.source if name == "data" and hasattr(options, "source") else getattr(options, name)

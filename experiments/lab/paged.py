@@ -13,7 +13,8 @@ from experiments.lab.cell import Analysis, Cell, Plot
 from experiments.lab.code import fingerprint
 from experiments.lab.judge import Claim
 from experiments.lab.options import DataOptions, require_device
-from experiments.lab.page import Cells, Claims, Cost, Drawing, Missing, Page, Part, Table, Tables, Wiring, option
+from experiments.lab.page import Cells, Claims, Cost, Drawing, Missing, Page, Part, Table, Tables, Wiring, value_of
+from experiments.lab.words import held
 from scratch.errors import InvalidInput, unknown
 from scratch.randomness import based
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Paged:
-    """The experiment of a module with Options, QUICK and either ``PAGES``, the names of its files in order, or a page itself."""
+    """The experiment of a module with Options and either ``PAGES``, the names of its files in order, or a page itself."""
 
     module: ModuleType
     only: str = ""  # a page's name: nothing else is run and shown
@@ -85,7 +86,7 @@ class Paged:
             if name in settings or name == "lab":
                 continue
             if name in self.wiring.options:
-                taken[name] = option(options, name)
+                taken[name] = value_of(options, name)
             elif required:
                 known = ("lab", *settings, *self.wiring.options)
                 raise InvalidInput(f"{part.place} wants {name!r}: {unknown('setting or option', name, known)}")
@@ -161,7 +162,7 @@ class Paged:
             said = _called(tables, Part(told), "")
             if said:
                 return said
-        return f"{(judged.verdict == 'holds').sum()} of {len(judged)} claims hold in both implementations."
+        return held(judged)
 
     def figures(self, tables: Mapping[str, pd.DataFrame]) -> list[Plot]:
         """Of the pages shown, those whose tables are there and not empty."""

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.integrate import solve_ivp
 
-from experiments.catalog.deep_linear import QUICK, Options, conserved, landscape, laws, random_weights, shared, stages
+from experiments.catalog.deep_linear import Options, conserved, landscape, laws, random_weights, shared, stages
 from experiments.lab.experiment import load
 from experiments.lab.judge import judge
 from scratch.errors import InvalidInput
@@ -298,7 +298,7 @@ def test_bad_options_are_refused(changed, said):
 
 
 def test_cells_are_as_many_as_were_asked_for():
-    found = pd.Series([cell.part for cell in EXPERIMENT.definition.cells(QUICK)]).value_counts()
+    found = pd.Series([cell.part for cell in EXPERIMENT.definition.cells(EXPERIMENT.options(quick=True))]).value_counts()
     assert dict(found) == {"balanced_runs": 3, "waits": 2, "learned": 2, "conservation": 3, "trajectory": 3, "marks": 1,
                            "surface": 1, "paths": 1}  # fmt: skip
     assert conserved.SEEDS > 1

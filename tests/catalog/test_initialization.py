@@ -11,7 +11,6 @@ import pytest
 from scipy import integrate, stats
 
 from experiments.catalog.initialization import (
-    QUICK,
     Options,
     born_dead,
     lsuv,
@@ -404,7 +403,7 @@ def test_bad_options_are_refused(changed, said):
 
 
 def test_cells_are_as_many_as_were_asked_for():
-    found = pd.Series([cell.part for cell in EXPERIMENT.definition.cells(QUICK)]).value_counts()
+    found = pd.Series([cell.part for cell in EXPERIMENT.definition.cells(EXPERIMENT.options(quick=True))]).value_counts()
     assert dict(found) == {
         "multiplied": 4, "dead_shares": 3, "rescaled": 3, "singular_values": 9, "biased": 2, "unit": 2, "silent_runs": 2,
         "raw": 1, "scaled": 2, "waits": 1, "units_apart": 1,

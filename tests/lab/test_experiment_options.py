@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, fields
 from time import perf_counter
 
 import pytest
@@ -10,7 +11,7 @@ import toybox  # noqa: F401  # puts the toy into the catalog
 
 from experiments.lab import work
 from experiments.lab.experiment import load, names
-from experiments.lab.options import declared
+from experiments.lab.options import Checked, Words, declared, option, quick
 from scratch.errors import InvalidInput
 
 NAN, INF = math.nan, math.inf
@@ -52,9 +53,9 @@ def test_hostile_numbers(name, option, monkeypatch):
 @pytest.mark.parametrize("name", names(), ids="of {}".format)
 def test_every_number_declares_its_range(name):
     """An option added without a range: NaN is in no range, but a missing one refuses nothing."""
-    for option, of in declared(load(name).module.Options).items():
+    for which, of in declared(load(name).module.Options).items():
         if of.kind in (int, float):
-            assert of.range is not None and -1e9 <= of.range.low < of.range.high <= 1e9, option
+            assert of.range is not None and -1e9 <= of.range.low < of.range.high <= 1e9, which
 
 
 @pytest.mark.parametrize("name", names(), ids="of {}".format)
@@ -62,3 +63,19 @@ def test_every_part_declares_its_cost(name):
     """A part without an estimate is never refused; one that no longer exists misleads."""
     experiment = load(name)
     assert {cell.part for cell in experiment.definition.cells(experiment.options())} == set(experiment.definition.COSTS)
+
+
+@dataclass(frozen=True)
+class Options(Checked):
+    width: int = option(9, "units", (1, 10), quick=2)
+    names: Words = option(("relu",), "any of: ", of=("activation", ("relu", "tanh")))
+
+
+def test_an_option_says_all_in_one_place():
+    """A help, a range or a quick value that is written elsewhere and forgotten there."""
+    assert quick(Options) == Options(width=2) != Options() == Options(9, ("relu",))
+    assert [f.metadata["help"] for f in fields(Options)] == ["units", "any of: relu, tanh"]
+    with pytest.raises(InvalidInput, match="--width: expected a whole number from 1 to 10, got 11"):
+        Options(width=11)
+    with pytest.raises(InvalidInput, match="Did you mean 'tanh'"):
+        Options(names=("relu", "tahn"))

@@ -25,7 +25,6 @@ class Options:
     widths: tuple = (1, 2)
     device: str = "cpu"
 
-QUICK = Options(draws=2)
 PAGES = ("walls", "roof")
 NEXT_STEPS = ("`--draws 9`: more.",)
 

@@ -10,13 +10,10 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import arg
 
 from experiments.compare.agreement import Difference
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, facets, figure, over_seeds, table
-from experiments.lab.options import Drawn, Range
+from experiments.lab.options import Drawn, Ints, option
 from experiments.lab.types import Claims, Figure, Frame
 from scratch.randomness import generator
 
@@ -25,15 +22,12 @@ from scratch.randomness import generator
 class Options(Drawn):
     """A toy experiment."""
 
-    numbers: Annotated[tuple[int, ...], Range(-(10**6), 10**6), arg(help="one cell for each")] = (1, 2, 3, 4)
-    seeds: Annotated[int, Range(1, 10**9), arg(help="draws in each cell")] = 8
-    factor: Annotated[
-        float, Range(-1000, 1000), arg(help="what the claim predicts, in units of the truth: wrong unless 1")
-    ] = 1.0
-    note: Annotated[str, arg(help="anything")] = ""
+    numbers: Ints = option((1, 2, 3, 4), "one cell for each", (-(10**6), 10**6), quick=(1, 2))
+    seeds: int = option(8, "draws in each cell", (1, 10**9))
+    factor: float = option(1.0, "what the claim predicts, in units of the truth: wrong unless 1", (-1000, 1000))
+    note: str = option("", "anything")
 
 
-QUICK = Options(numbers=(1, 2))
 NEXT_STEPS = ("`--numbers 5 6`: more of the same.",)
 
 

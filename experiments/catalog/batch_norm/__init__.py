@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from tyro.conf import arg
-
-from experiments.lab.options import Drawn, Range, require_device
+from experiments.lab.options import Drawn, Floats, Ints, option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,112 +18,67 @@ if TYPE_CHECKING:
 NORMS = ("batch", "none")  # of a network: batch norm below each activation, or nothing
 BATCH = 60  # Ioffe & Szegedy's
 GOAL = 0.9  # share of the test digits to be got right
-WIDE = Range(1e-6, 1e6)  # of rates and scales
+WIDE = (1e-6, 1e6)  # of rates and scales
 
 
 @dataclass(frozen=True)
 class Options(Drawn):
     """Batch norm: its moments and its algebra exactly, exploding gradients, faster training, statistics after training."""
 
-    scales: Annotated[tuple[float, ...], WIDE, arg(help="sizes of the weights below the layer that is looked at")] = (
-        1e-4,
-        1e-3,
-        1e-2,
-        0.1,
-        1.0,
-        10.0,
+    scales: Floats = option(
+        (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0),
+        "sizes of the weights below the layer that is looked at",
+        WIDE,
+        quick=(1e-4, 1e-2, 1.0),
     )
-    stretches: Annotated[tuple[float, ...], WIDE, arg(help="factors a by which weights are multiplied")] = (
-        0.003,
-        3.0,
-        700.0,
+    stretches: Floats = option((0.003, 3.0, 700.0), "factors a by which weights are multiplied", WIDE)
+    rates: Floats = option((0.1, 0.5, 2.0), "learning rates at which weights grow", WIDE, quick=(0.5,))
+    steps: int = option(60, "how many steps they grow", (1, 1000), quick=10)
+    pushes: Floats = option(
+        tuple(10.0**k for k in range(-3, 4)), "learning rates of a single step", WIDE, quick=(1e-2, 1.0, 100.0)
     )
-    rates: Annotated[tuple[float, ...], WIDE, arg(help="learning rates at which weights grow")] = (0.1, 0.5, 2.0)
-    steps: Annotated[int, Range(1, 1000), arg(help="how many steps they grow")] = 60
-    pushes: Annotated[tuple[float, ...], WIDE, arg(help="learning rates of a single step")] = tuple(
-        10.0**k for k in range(-3, 4)
+    seeds: int = option(4, "networks, each with its own weights, in those exact parts", (1, 100), quick=2)
+    rounds: int = option(6, "rounds of closing in on the largest learning rate of a linear unit", (1, 6), quick=2)
+    noise_rates: Floats = option(
+        (0.03, 0.3, 1.0, 10.0), "learning rates of a unit that is fed noise", WIDE, quick=(0.1, 1.0)
     )
-    seeds: Annotated[int, Range(1, 100), arg(help="networks, each with its own weights, in those exact parts")] = 4
-    rounds: Annotated[
-        int, Range(1, 6), arg(help="rounds of closing in on the largest learning rate of a linear unit")
-    ] = 6
-    noise_rates: Annotated[tuple[float, ...], WIDE, arg(help="learning rates of a unit that is fed noise")] = (
-        0.03,
-        0.3,
-        1.0,
-        10.0,
+    noise_steps: int = option(300, "steps that it takes", (1, 10_000), quick=40)
+    chains: int = option(48, "such units, each with its own noise", (2, 10_000), quick=32)
+    tried: Floats = option(
+        tuple(float(f"{10 ** (k / 3):.4g}") for k in range(-6, 13)),
+        "learning rates at which digits are learnt",
+        WIDE,
+        quick=(0.1, 3.0, 300.0),
     )
-    noise_steps: Annotated[int, Range(1, 10_000), arg(help="steps that it takes")] = 300
-    chains: Annotated[int, Range(2, 10_000), arg(help="such units, each with its own noise")] = 48
-    tried: Annotated[tuple[float, ...], WIDE, arg(help="learning rates at which digits are learnt")] = tuple(
-        float(f"{10 ** (k / 3):.4g}") for k in range(-6, 13)
+    places: tuple[Literal["hidden", "everywhere"], ...] = option(
+        ("hidden", "everywhere"),
+        "where batch norm stands there: below every ReLU, or over every layer",
+        quick=("everywhere",),
     )
-    places: Annotated[
-        tuple[Literal["hidden", "everywhere"], ...],
-        arg(help="where batch norm stands there: below every ReLU, or over every layer"),
-    ] = ("hidden", "everywhere")
-    tried_steps: Annotated[int, Range(1, 10_000), arg(help="steps at each of those rates")] = 150
-    tried_seeds: Annotated[int, Range(2, 100), arg(help="networks at each of those rates")] = 8
-    batches: Annotated[
-        tuple[int, ...], Range(5, 4096), arg(help="batch sizes at which gradients explode, from 5 up")
-    ] = (  # E 1/σ² needs five to have a variance
-        8,
-        16,
-        32,
-        64,
-        128,
+    tried_steps: int = option(150, "steps at each of those rates", (1, 10_000), quick=60)
+    tried_seeds: int = option(8, "networks at each of those rates", (2, 100), quick=4)
+    batches: Ints = option(
+        (8, 16, 32, 64, 128), "batch sizes at which gradients explode, from 5 up", (5, 4096), quick=(8, 16)
     )
-    width: Annotated[
-        int, Range(16, 4096), arg(help="units a layer there; half as many are measured too, to extrapolate")
-    ] = 512
-    depth: Annotated[int, Range(4, 60), arg(help="layers there")] = 12
-    draws: Annotated[int, Range(2, 1000), arg(help="networks drawn there")] = 16
-    averaged: Annotated[
-        tuple[int, ...], Range(2, 4096), arg(help="batch sizes whose running statistics are followed")
-    ] = (4, 16, 64)
-    compared: Annotated[
-        tuple[int, ...], Range(2, 4096), arg(help="batch sizes at which training and use afterwards are compared")
-    ] = (2, 4, 8, 16, 32, 64, 128, 256)
-    units: Annotated[int, Range(10, 100_000), arg(help="independent units in those two parts")] = 2000
-    train_width: Annotated[
-        int, Range(1, 4096), arg(help="sigmoids in each hidden layer of the race to 90 %% of the test digits")
-    ] = 100
-    train_rate: Annotated[float, WIDE, arg(help="learning rate of the race")] = 0.1
-    train_steps: Annotated[int, Range(20, 100_000), arg(help="steps of the race")] = 2500
-    train_seeds: Annotated[int, Range(2, 100), arg(help="networks in the race, with and without batch norm")] = 6
-    device: Annotated[str, arg(help="where PyTorch computes: cpu or cuda")] = "cpu"
+    width: int = option(512, "units a layer there; half as many are measured too, to extrapolate", (16, 4096), quick=96)
+    depth: int = option(12, "layers there", (4, 60), quick=6)
+    draws: int = option(16, "networks drawn there", (2, 1000), quick=12)
+    averaged: Ints = option((4, 16, 64), "batch sizes whose running statistics are followed", (2, 4096), quick=(4, 32))
+    compared: Ints = option(
+        (2, 4, 8, 16, 32, 64, 128, 256),
+        "batch sizes at which training and use afterwards are compared",
+        (2, 4096),
+        quick=(2, 8, 32),
+    )
+    units: int = option(2000, "independent units in those two parts", (10, 100_000), quick=500)
+    train_width: int = option(
+        100, "sigmoids in each hidden layer of the race to 90 %% of the test digits", (1, 4096), quick=30
+    )
+    train_rate: float = option(0.1, "learning rate of the race", WIDE, quick=1.0)
+    train_steps: int = option(2500, "steps of the race", (20, 100_000), quick=250)
+    train_seeds: int = option(6, "networks in the race, with and without batch norm", (2, 100), quick=5)
+    device: str = option("cpu", "where PyTorch computes: cpu or cuda")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_device(self.device, "float64")
-
-
-QUICK = Options(
-    scales=(1e-4, 1e-2, 1.0),
-    rates=(0.5,),
-    steps=10,
-    pushes=(1e-2, 1.0, 100.0),
-    seeds=2,
-    rounds=2,
-    noise_rates=(0.1, 1.0),
-    noise_steps=40,
-    chains=32,
-    tried=(0.1, 3.0, 300.0),
-    places=("everywhere",),
-    tried_steps=60,
-    tried_seeds=4,
-    batches=(8, 16),
-    width=96,
-    depth=6,
-    draws=12,
-    averaged=(4, 32),
-    compared=(2, 8, 32),
-    units=500,
-    train_width=30,
-    train_rate=1.0,
-    train_steps=250,
-    train_seeds=5,
-)
 
 PAGES = ("race", "larger_rates", "outgrown", "explosion", "moments", "after_training", "small_batches", "orthogonal")
 PRINTED = "times"

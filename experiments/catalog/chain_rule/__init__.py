@@ -7,11 +7,10 @@ derivatives, and what a gradient costs forwards and backwards, in multiplication
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from tyro.conf import arg
-
-from experiments.lab.options import Drawn, Range, require
+from experiments.lab.options import Drawn, Ints, option, require
+from experiments.lab.words import held
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,20 +20,9 @@ if TYPE_CHECKING:
 class Options(Drawn):
     """The notes' examples and long chains."""
 
-    points: Annotated[
-        int, Range(1, 10**6), arg(help="random points at which the notes' examples are differentiated")
-    ] = 300
-    factors: Annotated[tuple[int, ...], Range(1, 1000), arg(help="n of y = w1 w2 … wn x")] = (
-        1,
-        2,
-        3,
-        5,
-        10,
-        20,
-        50,
-        100,
-    )
-    draws: Annotated[int, Range(1, 10**6), arg(help="random products of each length")] = 30
+    points: int = option(300, "random points at which the notes' examples are differentiated", (1, 10**6), quick=50)
+    factors: Ints = option((1, 2, 3, 5, 10, 20, 50, 100), "n of y = w1 w2 … wn x", (1, 1000), quick=(1, 2, 5, 20, 50))
+    draws: int = option(30, "random products of each length", (1, 10**6), quick=6)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,7 +31,6 @@ class Options(Drawn):
         )
 
 
-QUICK = Options(points=50, factors=(1, 2, 5, 20, 50), draws=6)
 PAGES = ("graph", "paths", "dropped", "cost", "products", "twice")
 PRINTED = "tape"
 NEXT_STEPS = (
@@ -55,13 +42,13 @@ NEXT_STEPS = (
 
 
 def finding(claims: pd.DataFrame, cost: pd.DataFrame | None = None) -> str:
-    held = f"{(claims.verdict == 'holds').sum()} of {len(claims)} claims hold in both implementations."
+    verdict = held(claims)
     if cost is None:
-        return held
+        return verdict
     most = cost[cost.backend == "scratch"].pivot(index="n", columns="mode", values="multiplications").iloc[-1]
     return (
         "A derivative is a sum over paths of products along each path: so say the notes, and so say autodiff, torch.autograd, complex "
         "steps and sympy at every point. Walking back from z finds all derivatives in one pass: for a product of "
         f"{most.name} factors {most['reverse']} multiplications, against {most['complex step']} for a pass each. The notes' "
-        f"z = 2y + 1 = 2x² drops the 1: the value is wrong by 1, the slope is right all the same. {held}"
+        f"z = 2y + 1 = 2x² drops the 1: the value is wrong by 1, the slope is right all the same. {verdict}"
     )

@@ -7,11 +7,10 @@ origin, and how the start decides whether depth costs time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from tyro.conf import arg
-
-from experiments.lab.options import Drawn, Range, require
+from experiments.lab.options import Drawn, Floats, Ints, option, require
+from experiments.lab.words import held
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,32 +20,25 @@ if TYPE_CHECKING:
 class Options(Drawn):
     """Deep linear networks: stages, plateaus, a saddle and a conservation law, each against its exact prediction."""
 
-    depths: Annotated[tuple[int, ...], Range(1, 100), arg(help="weight layers N; 1 is the shallow network")] = (
-        1,
-        2,
-        3,
-        5,
+    depths: Ints = option((1, 2, 3, 5), "weight layers N; 1 is the shallow network", (1, 100), quick=(1, 2, 3))
+    modes: Floats = option(
+        (4.0, 2.0, 1.0, 0.5),
+        "strengths s (singular values) of the map to be learned",
+        (1e-3, 1000),
+        quick=(2.0, 1.0, 0.5),
     )
-    modes: Annotated[
-        tuple[float, ...], Range(1e-3, 1000), arg(help="strengths s (singular values) of the map to be learned")
-    ] = (4.0, 2.0, 1.0, 0.5)
-    start: Annotated[float, Range(1e-9, 100), arg(help="u₀: every mode's strength in the network before training")] = (
-        0.01
+    start: float = option(0.01, "u₀: every mode's strength in the network before training", (1e-9, 100))
+    rates: Floats = option((0.01, 0.005), "learning rates η; time is t = η × steps", (1e-6, 1), quick=(0.05,))
+    seeds: int = option(4, "random bases of the balanced networks", (2, 10_000), quick=2)
+    plateaus: Floats = option(
+        (1e-2, 1e-3, 1e-4), "u₀ of the networks of width 1, whose wait is measured", (1e-9, 0.1), quick=(3e-2, 1e-2)
     )
-    rates: Annotated[tuple[float, ...], Range(1e-6, 1), arg(help="learning rates η; time is t = η × steps")] = (
-        0.01,
-        0.005,
+    random_depths: Ints = option(
+        (2, 4, 6, 8), "layers of the networks that start from random weights", (2, 100), quick=(2, 5)
     )
-    seeds: Annotated[int, Range(2, 10_000), arg(help="random bases of the balanced networks")] = 4
-    plateaus: Annotated[
-        tuple[float, ...], Range(1e-9, 0.1), arg(help="u₀ of the networks of width 1, whose wait is measured")
-    ] = (1e-2, 1e-3, 1e-4)
-    random_depths: Annotated[
-        tuple[int, ...], Range(2, 100), arg(help="layers of the networks that start from random weights")
-    ] = (2, 4, 6, 8)
-    random_seeds: Annotated[int, Range(2, 10_000), arg(help="seeds of these")] = 16
-    random_time: Annotated[float, Range(1, 10**6), arg(help="N·t for which these are trained")] = 100.0
-    device: Annotated[str, arg(help="where PyTorch computes: cpu or cuda")] = "cpu"
+    random_seeds: int = option(16, "seeds of these", (2, 10_000), quick=12)
+    random_time: float = option(100.0, "N·t for which these are trained", (1, 10**6), quick=25.0)
+    device: str = option("cpu", "where PyTorch computes: cpu or cuda")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,16 +50,6 @@ class Options(Drawn):
         )
 
 
-QUICK = Options(
-    depths=(1, 2, 3),
-    modes=(2.0, 1.0, 0.5),
-    rates=(0.05,),
-    seeds=2,
-    plateaus=(3e-2, 1e-2),
-    random_depths=(2, 5),
-    random_seeds=12,
-    random_time=25.0,
-)
 PAGES = ("stages", "plateaus", "random_weights", "landscape", "conserved", "decoupled", "together")
 NEXT_STEPS = (
     "`--depths 2 --start 1e-6 --modes 4 2 1 0.5`: longer plateaus, sharper stages.",
@@ -79,7 +61,7 @@ NEXT_STEPS = (
 
 def finding(claims: pd.DataFrame, times: pd.DataFrame | None = None, plateau_times: pd.DataFrame | None = None) -> str:
     """Three sentences."""
-    verdict = f"{(claims.verdict == 'holds').sum()} of {len(claims)} claims hold in both implementations."
+    verdict = held(claims)
     if times is None or (deep := half_times(times)).empty:
         return f"Without a deep network among the depths there are no stages to see. {verdict}"
     two = deep[deep.depth == deep.depth.min()].sort_values("mode", ascending=False)

@@ -7,63 +7,52 @@ geometric mean of all thinned networks. Nearly: Wager's penalty. Measured: netwo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from tyro.conf import arg
-
-from experiments.lab.options import Drawn, Range, require
+from experiments.lab.options import Drawn, Floats, option, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PATIENTS, LARGEST = 442, 14  # in the diabetes data; features of which all masks still fit into memory
-KEEPS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.0)
-RIDGE_KEEPS = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)
-RATES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-RANGES = {
-    "examples": (50, 1000),
-    "width": (2, 4096),
-    "steps": (2, 100_000),
-    "seeds": (2, 1000),
-    "patients": (20, PATIENTS),
-    "runs": (3, 10_000),
-    "features": (2, LARGEST),
-    "images": (10, 300),
-}
 
 
 @dataclass(frozen=True)
 class Options(Drawn):
     """Dropout: ridge regression and a geometric mean exactly, Wager's penalty nearly, less overfitting by measurement."""
 
-    keeps: Annotated[
-        tuple[float, ...], Range(1e-6, 1), arg(help="probabilities of keeping a unit in the networks that overfit")
-    ] = (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.0)
-    wrong: Annotated[tuple[float, ...], Range(0, 0.999), arg(help="shares of their training labels that are wrong")] = (
-        0.0,
-        0.2,
+    keeps: Floats = option(
+        (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.0),
+        "probabilities of keeping a unit in the networks that overfit",
+        (1e-6, 1),
+        quick=(0.05, 0.5, 1.0),
     )
-    examples: Annotated[int, Range(50, 1000), arg(help="digits that each of them is trained on")] = 200
-    width: Annotated[int, Range(2, 4096), arg(help="units in their hidden layer")] = 128
-    steps: Annotated[int, Range(2, 100_000), arg(help="training steps of 50 digits each")] = 300
-    seeds: Annotated[
-        int, Range(2, 1000), arg(help="how many of them, counted from 0: each its own weights, digits and masks")
-    ] = 16
-    ridge_keeps: Annotated[
-        tuple[float, ...], Range(1e-6, 1), arg(help="probabilities of keeping a feature in linear regression")
-    ] = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)
-    patients: Annotated[int, Range(20, PATIENTS), arg(help="diabetes patients of the linear regression, up to 442")] = (
-        PATIENTS
+    wrong: Floats = option((0.0, 0.2), "shares of their training labels that are wrong", (0, 0.999), quick=(0.3,))
+    examples: int = option(200, "digits that each of them is trained on", (50, 1000))
+    width: int = option(128, "units in their hidden layer", (2, 4096), quick=64)
+    steps: int = option(300, "training steps of 50 digits each", (2, 100_000), quick=200)
+    seeds: int = option(
+        16, "how many of them, counted from 0: each its own weights, digits and masks", (2, 1000), quick=10
     )
-    runs: Annotated[int, Range(3, 10_000), arg(help="linear regressions trained with masks that are drawn")] = 64
-    rates: Annotated[
-        tuple[float, ...], Range(1e-6, 0.999), arg(help="dropout rates δ at which logistic regression is penalized")
-    ] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-    features: Annotated[
-        int, Range(2, LARGEST), arg(help="pixels n of the digits in the parts that go through all 2ⁿ masks")
-    ] = 10
-    images: Annotated[int, Range(10, 300), arg(help="digits in those parts")] = 100
-    device: Annotated[str, arg(help="where PyTorch computes: cpu or cuda")] = "cpu"
+    ridge_keeps: Floats = option(
+        (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0),
+        "probabilities of keeping a feature in linear regression",
+        (1e-6, 1),
+        quick=(0.5, 1.0),
+    )
+    patients: int = option(PATIENTS, "diabetes patients of the linear regression, up to 442", (20, PATIENTS), quick=40)
+    runs: int = option(64, "linear regressions trained with masks that are drawn", (3, 10_000), quick=16)
+    rates: Floats = option(
+        (0.05, 0.1, 0.2, 0.3, 0.4, 0.5),
+        "dropout rates δ at which logistic regression is penalized",
+        (1e-6, 0.999),
+        quick=(0.1, 0.5),
+    )
+    features: int = option(
+        10, "pixels n of the digits in the parts that go through all 2ⁿ masks", (2, LARGEST), quick=6
+    )
+    images: int = option(100, "digits in those parts", (10, 300), quick=30)
+    device: str = option("cpu", "where PyTorch computes: cpu or cuda")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,20 +61,6 @@ class Options(Drawn):
             require(1.0 in values, name, "1.0 among them (no dropout, to compare with)", values)
             require(len(values) > 1, name, "two or more different values", values)
 
-
-QUICK = Options(
-    keeps=(0.05, 0.5, 1.0),
-    wrong=(0.3,),
-    width=64,
-    steps=200,
-    seeds=10,
-    ridge_keeps=(0.5, 1.0),
-    patients=40,
-    runs=16,
-    rates=(0.1, 0.5),
-    features=6,
-    images=30,
-)
 
 PAGES = ("overfitting", "in_use", "ridge", "averages", "thinned", "wager", "together")
 PRINTED = "chosen"

@@ -7,11 +7,10 @@ loop over the examples, against the convention with an example a row; and what a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from tyro.conf import arg
-
-from experiments.lab.options import Drawn, Range, require
+from experiments.lab.options import Drawn, Ints, option, require
+from experiments.lab.words import held
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,35 +20,16 @@ if TYPE_CHECKING:
 class Options(Drawn):
     """Shapes, products and columns."""
 
-    examples: Annotated[int, Range(2, 10_000), arg(help="n of the notes' 3×n")] = 6
-    inputs: Annotated[tuple[int, ...], Range(1, 10**6), arg(help="of a layer: terms of each sum")] = (
-        1,
-        2,
-        5,
-        20,
-        100,
-        500,
+    examples: int = option(6, "n of the notes' 3×n", (2, 10_000))
+    inputs: Ints = option((1, 2, 5, 20, 100, 500), "of a layer: terms of each sum", (1, 10**6), quick=(2, 20, 200))
+    trials: int = option(10, "random shapes for each number of inputs, and for each width", (2, 10_000), quick=4)
+    largest: int = option(24, "most neurons and most examples of a random shape", (3, 1000), quick=12)
+    squares: Ints = option(
+        (1, 2, 3, 5, 10, 30), "sizes n of a square W, transposed by mistake", (1, 1000), quick=(1, 3, 10)
     )
-    trials: Annotated[
-        int, Range(2, 10_000), arg(help="random shapes for each number of inputs, and for each width")
-    ] = 10
-    largest: Annotated[int, Range(3, 1000), arg(help="most neurons and most examples of a random shape")] = 24
-    squares: Annotated[tuple[int, ...], Range(1, 1000), arg(help="sizes n of a square W, transposed by mistake")] = (
-        1,
-        2,
-        3,
-        5,
-        10,
-        30,
-    )
-    draws: Annotated[int, Range(100, 10**7), arg(help="random W for each of these sizes")] = 4000
-    widths: Annotated[tuple[int, ...], Range(1, 1000), arg(help="most units a layer in the network by hand")] = (
-        1,
-        3,
-        10,
-        40,
-    )
-    dtype: Annotated[Literal["float64", "float32"], arg(help="float64 or float32")] = "float64"
+    draws: int = option(4000, "random W for each of these sizes", (100, 10**7), quick=1000)
+    widths: Ints = option((1, 3, 10, 40), "most units a layer in the network by hand", (1, 1000), quick=(1, 10))
+    dtype: Literal["float64", "float32"] = option("float64", "float64 or float32")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,7 +38,6 @@ class Options(Drawn):
         )
 
 
-QUICK = Options(inputs=(2, 20, 200), trials=4, largest=12, squares=(1, 3, 10), draws=1000, widths=(1, 10))
 PAGES = ("shapes", "columns", "one_product", "transpose", "by_hand")
 PRINTED = "shapes"
 NEXT_STEPS = (
@@ -71,13 +50,13 @@ NEXT_STEPS = (
 
 
 def finding(claims: pd.DataFrame, products: pd.DataFrame | None = None) -> str:
-    held = f"{(claims.verdict == 'holds').sum()} of {len(claims)} claims hold in both implementations."
+    verdict = held(claims)
     if products is None:
-        return held
+        return verdict
     roundings = products[products.comparison == "a loop"].measured.max()
     return (
         f"One product WX does for all examples what a loop does for one at a time: the numbers differ by {roundings:.1f} "
         "roundings at most. With neurons as rows and examples as columns nothing is transposed; a transpose in the wrong place is "
         "refused unless W is square, and there it goes unnoticed, with numbers of the right size that overlap with the right ones "
-        f"only by 1/n. For one input the notes' [1×2][2×1] = 1×n is a slip, their ⇒ 1×1 is right. {held}"
+        f"only by 1/n. For one input the notes' [1×2][2×1] = 1×n is a slip, their ⇒ 1×1 is right. {verdict}"
     )

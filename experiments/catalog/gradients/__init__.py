@@ -7,12 +7,9 @@ input and at every parameter. A witness that is wrong disagrees with the three o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from tyro.conf import arg
-
-from experiments.lab.options import Drawn, Range
-from scratch.errors import unknown
+from experiments.lab.options import Drawn, Words, option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,20 +21,13 @@ FAMILIES = ("layers", "activations", "losses", "penalties", "networks")
 class Options(Drawn):
     """Four witnesses for every gradient."""
 
-    families: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(FAMILIES))] = FAMILIES
-    trials: Annotated[
-        int, Range(1, 10**6), arg(help="random shapes for each piece; random networks get five times as many")
-    ] = 12
-    largest: Annotated[int, Range(2, 1000), arg(help="the widest layer; batches go up to twice that")] = 8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in self.families:
-            if name not in FAMILIES:
-                raise unknown("family", name, FAMILIES)
+    families: Words = option(FAMILIES, "any of: ", of=("family", FAMILIES))
+    trials: int = option(
+        12, "random shapes for each piece; random networks get five times as many", (1, 10**6), quick=2
+    )
+    largest: int = option(8, "the widest layer; batches go up to twice that", (2, 1000), quick=5)
 
 
-QUICK = Options(trials=2, largest=5)
 PAGES = ("witnesses", "taylor")
 PRINTED = "matrix"
 NEXT_STEPS = (

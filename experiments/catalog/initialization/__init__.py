@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from tyro.conf import arg
-
-from experiments.lab.options import DataOptions, Range, require
+from experiments.lab.options import DataOptions, Floats, Ints, Words, option, require
+from experiments.lab.words import held, raised
 from scratch import activations
-from scratch.errors import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,103 +24,62 @@ LEARNED = 0.5  # the accuracy from which a network counts as trained
 class Options(DataOptions):
     """Initialization: how a start breaks symmetry, keeps signals alive or kills them, each against a prediction."""
 
-    units: Annotated[
-        tuple[int, ...],
-        Range(2, 1000),
-        arg(help="hidden units of networks whose weights start equal; the first are also moved apart"),
-    ] = (8, 7)
-    powers: Annotated[tuple[int, ...], Range(1, 15), arg(help="k of the starts moved by 10^−k of themselves")] = (
-        2,
-        4,
-        6,
-        8,
-        11,
+    units: Ints = option(
+        (8, 7),
+        "hidden units of networks whose weights start equal; the first are also moved apart",
+        (2, 1000),
+        quick=(8,),
     )
-    breaking_steps: Annotated[int, Range(20, 10**6), arg(help="steps for which these are trained")] = 400
-    silent_seeds: Annotated[
-        int, Range(2, 10_000), arg(help="narrow networks that are looked at for being dead for all of the data")
-    ] = 64
-    silent_steps: Annotated[int, Range(4, 10**6), arg(help="steps for which they are trained")] = 200
-    sizes: Annotated[
-        tuple[int, ...], Range(2, 5000), arg(help="n of the n × n layers whose singular values are taken")
-    ] = (25, 50, 100, 200, 400)
-    seeds: Annotated[
-        int, Range(2, 10_000), arg(help="seeds of the largest of these, and of the networks that are trained")
-    ] = 6
-    product_widths: Annotated[tuple[int, ...], Range(2, 1000), arg(help="widths of the products of matrices")] = (
-        2,
-        4,
-        16,
+    powers: Ints = option((2, 4, 6, 8, 11), "k of the starts moved by 10^−k of themselves", (1, 15), quick=(3, 6))
+    breaking_steps: int = option(400, "steps for which these are trained", (20, 10**6), quick=220)
+    silent_seeds: int = option(
+        64, "narrow networks that are looked at for being dead for all of the data", (2, 10_000), quick=24
     )
-    draws: Annotated[int, Range(100, 10**7), arg(help="random networks of which means are taken")] = 1000
-    activations: Annotated[
-        tuple[str, ...], arg(help="of the networks given unit variance, any of: " + ", ".join(activations.by_name()))
-    ] = ("relu", "leakyrelu", "elu", "selu", "gelu", "tanh", "sigmoid")
-    width: Annotated[int, Range(2, 4096), arg(help="units in each hidden layer of those")] = 128
-    dead_widths: Annotated[
-        tuple[int, ...], Range(1, 1000), arg(help="widths of the networks that may be born dead")
-    ] = (1, 2, 3, 4)
-    dead_draws: Annotated[int, Range(100, 10**8), arg(help="networks of each of these widths")] = 10_000
-    biases: Annotated[tuple[float, ...], Range(0, 1000), arg(help="b ≥ 0 of all units, to keep them from it")] = (
-        0.0,
-        0.1,
-        0.3,
-        1.0,
+    silent_steps: int = option(200, "steps for which they are trained", (4, 10**6), quick=40)
+    sizes: Ints = option(
+        (25, 50, 100, 200, 400), "n of the n × n layers whose singular values are taken", (2, 5000), quick=(25, 50, 100)
     )
-    raw_rates: Annotated[
-        tuple[float, ...], Range(1e-6, 1000), arg(help="learning rates tried on inputs that are not standardised")
-    ] = (0.003, 0.01, 0.03, 0.1)
-    raw_seeds: Annotated[int, Range(2, 10_000), arg(help="seeds of these networks")] = 16
-    raw_steps: Annotated[int, Range(16, 10**6), arg(help="steps for which these networks are trained")] = 60
-    scales: Annotated[
-        tuple[float, ...], Range(1e-6, 1e6), arg(help="factors on He's weights; 1 must be among them")
-    ] = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-    scale_depths: Annotated[tuple[int, ...], Range(1, 100), arg(help="weight layers of the networks so scaled")] = (
-        2,
-        4,
-        8,
+    seeds: int = option(6, "seeds of the largest of these, and of the networks that are trained", (2, 10_000), quick=4)
+    product_widths: Ints = option((2, 4, 16), "widths of the products of matrices", (2, 1000), quick=(2, 4))
+    draws: int = option(1000, "random networks of which means are taken", (100, 10**7), quick=300)
+    activations: Words = option(
+        ("relu", "leakyrelu", "elu", "selu", "gelu", "tanh", "sigmoid"),
+        "of the networks given unit variance, any of: ",
+        of=("activation", activations.by_name()),
+        quick=("relu", "tanh"),
     )
-    scale_steps: Annotated[int, Range(1, 10**6), arg(help="steps for which they are trained")] = 200
-    wait_depths: Annotated[
-        tuple[int, ...], Range(3, 100), arg(help="weight layers of the networks whose wait is measured")
-    ] = (3, 4)
-    wait_steps: Annotated[
-        int, Range(100, 10**6), arg(help="steps for which they are trained; the smallest scale is chosen by it")
-    ] = 400
-    device: Annotated[str, arg(help="where PyTorch computes: cpu or cuda")] = "cpu"
+    width: int = option(128, "units in each hidden layer of those", (2, 4096), quick=64)
+    dead_widths: Ints = option((1, 2, 3, 4), "widths of the networks that may be born dead", (1, 1000), quick=(1, 2, 3))
+    dead_draws: int = option(10_000, "networks of each of these widths", (100, 10**8), quick=2000)
+    biases: Floats = option(
+        (0.0, 0.1, 0.3, 1.0), "b ≥ 0 of all units, to keep them from it", (0, 1000), quick=(0.0, 0.3, 1.0)
+    )
+    raw_rates: Floats = option(
+        (0.003, 0.01, 0.03, 0.1),
+        "learning rates tried on inputs that are not standardised",
+        (1e-6, 1000),
+        quick=(0.01,),
+    )
+    raw_seeds: int = option(16, "seeds of these networks", (2, 10_000), quick=8)
+    raw_steps: int = option(60, "steps for which these networks are trained", (16, 10**6), quick=20)
+    scales: Floats = option(
+        (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
+        "factors on He's weights; 1 must be among them",
+        (1e-6, 1e6),
+        quick=(0.125, 1.0, 8.0),
+    )
+    scale_depths: Ints = option((2, 4, 8), "weight layers of the networks so scaled", (1, 100), quick=(2, 6))
+    scale_steps: int = option(200, "steps for which they are trained", (1, 10**6), quick=40)
+    wait_depths: Ints = option((3, 4), "weight layers of the networks whose wait is measured", (3, 100), quick=(3,))
+    wait_steps: int = option(
+        400, "steps for which they are trained; the smallest scale is chosen by it", (100, 10**6), quick=220
+    )
+    device: str = option("cpu", "where PyTorch computes: cpu or cuda")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(1.0 in self.scales, "scales", "1, He's own scale, among them", self.scales)
-        for name in self.activations:
-            if name not in activations.by_name():
-                raise unknown("activation", name, activations.by_name())
 
-
-QUICK = Options(
-    units=(8,),
-    powers=(3, 6),
-    breaking_steps=220,
-    silent_seeds=24,
-    silent_steps=40,
-    sizes=(25, 50, 100),
-    seeds=4,
-    product_widths=(2, 4),
-    draws=300,
-    activations=("relu", "tanh"),
-    width=64,
-    dead_widths=(1, 2, 3),
-    dead_draws=2000,
-    biases=(0.0, 0.3, 1.0),
-    raw_rates=(0.01,),
-    raw_seeds=8,
-    raw_steps=20,
-    scales=(0.125, 1.0, 8.0),
-    scale_depths=(2, 6),
-    scale_steps=40,
-    wait_depths=(3,),
-    wait_steps=220,
-)
 
 PAGES = ("scale", "waits", "symmetry", "silent", "readings", "spectra", "lsuv", "raw_inputs", "born_dead")
 NEXT_STEPS = (
@@ -141,7 +98,7 @@ def finding(
     signals: pd.DataFrame | None = None,
 ) -> str:
     """What came out, for whoever reads no further."""
-    verdict = f"{(claims.verdict == 'holds').sum()} of {len(claims)} claims hold in both implementations."
+    verdict = held(claims)
     found = ((accuracies, of_scales), (breaking, of_symmetry), (signals, of_readings))
     ours = [(told, table[table.backend == "scratch"]) for table, told in found if table is not None]
     said = [told(rows) for told, rows in ours if len(rows)]
@@ -151,7 +108,7 @@ def finding(
 def of_symmetry(breaking: pd.DataFrame) -> str:
     last = breaking.iloc[-1]
     return (
-        f"Hidden units that start equal stay equal: moved apart by one part in 10{superscript(last.power)}, they need "
+        f"Hidden units that start equal stay equal: moved apart by one part in 10{raised(last.power)}, they need "
         f"{last.measured:.0f} steps to become different (predicted: {last.predicted:.0f})."
     )
 
@@ -176,7 +133,3 @@ def span(low: float, high: float) -> str:
     return (
         "it learns from He's weights alone" if low == high else f"it learns from {low:g} to {high:g} times He's weights"
     )
-
-
-def superscript(number: float) -> str:
-    return f"{number:.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -7,11 +7,10 @@ of guessing, and what squared error does to a unit that begins surely wrong.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from tyro.conf import arg
-
-from experiments.lab.options import Drawn, Range
+from experiments.lab.options import Drawn, Floats, option
+from experiments.lab.words import held
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,29 +20,25 @@ if TYPE_CHECKING:
 class Options(Drawn):
     """The notes' losses: identities, rounding, the loss of guessing, and what is learned from a wrong start."""
 
-    trials: Annotated[int, Range(2, 10**6), arg(help="random batches on which identities are tested")] = 100
-    draws: Annotated[
-        int, Range(100, 10**8), arg(help="random logits from which the rounding of the naive formula is measured")
-    ] = 4000
-    scales: Annotated[
-        tuple[float, ...],
-        Range(1e-6, 100),
-        arg(help="scales of random weights at which the learning signal is measured"),
-    ] = (0.5, 2.0, 8.0, 32.0)
-    starts: Annotated[int, Range(10, 10**6), arg(help="random starts at each of those scales")] = 400
-    wrong: Annotated[
-        tuple[float, ...], Range(1e-6, 8), arg(help="how far on the wrong side a single unit starts: −z")
-    ] = (1, 2, 3, 4, 5, 6)
-    rate: Annotated[float, Range(1e-6, 0.5), arg(help="learning rate of that unit: small, for gradient flow")] = 0.2
-    seeds: Annotated[int, Range(2, 10_000), arg(help="trained networks of each kind")] = 20
-    steps: Annotated[int, Range(1, 10**6), arg(help="steps of their training")] = 150
-    saturation: Annotated[
-        float, Range(1, 1000), arg(help="by how much their output weights are larger in the saturated start")
-    ] = 30.0
-    device: Annotated[str, arg(help="where PyTorch computes: cpu, cuda or mps")] = "cpu"
-
-
-QUICK = Options(trials=20, draws=500, scales=(0.5, 8.0), starts=200, wrong=(1, 3), seeds=20, steps=20)
+    trials: int = option(100, "random batches on which identities are tested", (2, 10**6), quick=20)
+    draws: int = option(
+        4000, "random logits from which the rounding of the naive formula is measured", (100, 10**8), quick=500
+    )
+    scales: Floats = option(
+        (0.5, 2.0, 8.0, 32.0),
+        "scales of random weights at which the learning signal is measured",
+        (1e-6, 100),
+        quick=(0.5, 8.0),
+    )
+    starts: int = option(400, "random starts at each of those scales", (10, 10**6), quick=200)
+    wrong: Floats = option(
+        (1, 2, 3, 4, 5, 6), "how far on the wrong side a single unit starts: −z", (1e-6, 8), quick=(1, 3)
+    )
+    rate: float = option(0.2, "learning rate of that unit: small, for gradient flow", (1e-6, 0.5))
+    seeds: int = option(20, "trained networks of each kind", (2, 10_000), quick=20)
+    steps: int = option(150, "steps of their training", (1, 10**6), quick=20)
+    saturation: float = option(30.0, "by how much their output weights are larger in the saturated start", (1, 1000))
+    device: str = option("cpu", "where PyTorch computes: cpu, cuda or mps")
 
 
 PAGES = ("wrong_answers", "random_starts", "training", "breaking", "digits", "guessing", "definitions", "bits")
@@ -58,7 +53,7 @@ NEXT_STEPS = (
 
 def finding(claims: pd.DataFrame, times: pd.DataFrame | None = None) -> str:
     """Two or three sentences."""
-    verdict = f"{(claims.verdict == 'holds').sum()} of {len(claims)} claims hold in both implementations."
+    verdict = held(claims)
     if times is None or times.loss.nunique() < 2:
         return verdict
     ours = times[times.backend == "scratch"]

@@ -7,11 +7,10 @@ underflow; updates too small for the weights. TF32, fp16 and bf16 are emulated o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from tyro.conf import arg
-
-from experiments.lab.options import Drawn, Range
+from experiments.lab.options import Drawn, Ints, option
+from experiments.lab.words import held
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,46 +20,22 @@ if TYPE_CHECKING:
 class Options(Drawn):
     """Precision: rounding errors of sums, of deep networks layer by layer, and in training, in five formats."""
 
-    draws: Annotated[
-        int, Range(1000, 10**8), arg(help="random float32 numbers that are rounded to every short format")
-    ] = 200_000
-    lengths: Annotated[tuple[int, ...], Range(2, 10**6), arg(help="terms of the dot products")] = (
-        100,
-        1000,
-        10_000,
-        100_000,
+    draws: int = option(
+        200_000, "random float32 numbers that are rounded to every short format", (1000, 10**8), quick=20_000
     )
-    trials: Annotated[int, Range(50, 10**6), arg(help="dot products of each kind; fewer of the long ones")] = 400
-    growth: Annotated[int, Range(2500, 10**6), arg(help="terms of the bf16 sums that stand still after about 1400")] = (
-        4000
-    )
+    lengths: Ints = option((100, 1000, 10_000, 100_000), "terms of the dot products", (2, 10**6), quick=(100, 1000))
+    trials: int = option(400, "dot products of each kind; fewer of the long ones", (50, 10**6), quick=100)
+    growth: int = option(4000, "terms of the bf16 sums that stand still after about 1400", (2500, 10**6), quick=2500)
     # deeper, the worst case overflows
-    depth: Annotated[int, Range(2, 100), arg(help="hidden layers of the networks whose errors are followed")] = 20
-    width: Annotated[int, Range(2, 4096), arg(help="units in each hidden layer")] = 48
-    seeds: Annotated[int, Range(3, 1000), arg(help="networks of each kind")] = 12
-    replicas: Annotated[
-        int, Range(1, 1000), arg(help="networks with random errors, for each, that make the prediction")
-    ] = 8
-    fading: Annotated[int, Range(2, 100), arg(help="hidden layers of the networks whose gradients underflow")] = 12
-    steps: Annotated[int, Range(15, 10**6), arg(help="steps of training")] = 400
-    rate: Annotated[
-        float, Range(1e-6, 1), arg(help="its learning rate; the smaller, the more updates bf16 weights do not feel")
-    ] = 0.02
-    device: Annotated[str, arg(help="where PyTorch computes: cpu, or cuda with TF32 in its tensor cores")] = "cpu"
+    depth: int = option(20, "hidden layers of the networks whose errors are followed", (2, 100), quick=8)
+    width: int = option(48, "units in each hidden layer", (2, 4096), quick=32)
+    seeds: int = option(12, "networks of each kind", (3, 1000), quick=6)
+    replicas: int = option(8, "networks with random errors, for each, that make the prediction", (1, 1000), quick=3)
+    fading: int = option(12, "hidden layers of the networks whose gradients underflow", (2, 100), quick=9)
+    steps: int = option(400, "steps of training", (15, 10**6), quick=30)
+    rate: float = option(0.02, "its learning rate; the smaller, the more updates bf16 weights do not feel", (1e-6, 1))
+    device: str = option("cpu", "where PyTorch computes: cpu, or cuda with TF32 in its tensor cores")
 
-
-QUICK = Options(
-    draws=20_000,
-    lengths=(100, 1000),
-    trials=100,
-    growth=2500,
-    depth=8,
-    width=32,
-    seeds=6,
-    replicas=3,
-    fading=9,
-    steps=30,
-)
 
 PAGES = ("mistake", "layers", "sums", "stagnation", "underflow", "training", "casts")
 NEXT_STEPS = (
@@ -74,7 +49,7 @@ PRINTED = "costs"
 
 def finding(claims: pd.DataFrame, pairs: pd.DataFrame | None = None, layers: pd.DataFrame | None = None) -> str:
     """A few plain sentences."""
-    verdict = f"{(claims.verdict == 'holds').sum()} of {len(claims)} claims hold in both implementations."
+    verdict = held(claims)
     wrong = (
         "What does go wrong is not random: bf16 sums stand still at 256, fp16 loses small gradients, bf16 weights do not feel small "
         "updates; sums in float32, a scaled loss and a float32 copy of the weights repair each."

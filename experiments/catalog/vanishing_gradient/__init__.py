@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from tyro.conf import arg
-
-from experiments.lab.options import DataOptions, Range
+from experiments.lab.options import DataOptions, Ints, Words, option
+from experiments.lab.words import held, raised
 from scratch import activations, initializers
-from scratch.errors import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,82 +25,44 @@ LEARNED = 0.9  # of guessing's loss
 class Options(DataOptions):
     """Vanishing gradients: from the product of weights to networks that do not train and what repairs them, with the theory."""
 
-    depths: Annotated[
-        tuple[int, ...], Range(1, 1000), arg(help="hidden layers of the networks whose signals are measured")
-    ] = (2, 5, 10, 20, 30)
-    activations: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(activations.by_name()))] = (
-        "sigmoid",
-        "tanh",
-        "relu",
+    depths: Ints = option(
+        (2, 5, 10, 20, 30), "hidden layers of the networks whose signals are measured", (1, 1000), quick=(10,)
     )
-    inits: Annotated[tuple[str, ...], arg(help="any of: " + ", ".join(initializers.by_name()))] = (
-        "small_normal",
-        "standard",
-        "lecun",
-        "xavier",
-        "he",
-        "notes",
+    activations: Words = option(
+        ("sigmoid", "tanh", "relu"), "any of: ", of=("activation", activations.by_name()), quick=("sigmoid", "relu")
     )
-    width: Annotated[int, Range(5, 4096), arg(help="units in each hidden layer of those networks")] = 128
-    wide: Annotated[
-        int, Range(1, 10_000), arg(help="units of the wide tanh networks whose depth scale is measured")
-    ] = 300
-    seeds: Annotated[int, Range(2, 10_000), arg(help="how many seeds, counted from 0")] = 10
-    draws: Annotated[
-        int,
-        Range(1000, 10**8),
-        arg(help="random products of which the exact laws are taken; small networks in proportion"),
-    ] = 20_000
-    train_depths: Annotated[tuple[int, ...], Range(1, 1000), arg(help="layers of the networks that are trained")] = (
-        5,
-        10,
-        30,
+    inits: Words = option(
+        ("small_normal", "standard", "lecun", "xavier", "he", "notes"),
+        "any of: ",
+        of=("init scheme", initializers.by_name()),
+        quick=("standard", "he", "notes"),
     )
-    train_steps: Annotated[int, Range(1, 10**6), arg(help="steps for which every combination is trained")] = 40
-    race_depths: Annotated[
-        tuple[int, ...], Range(1, 1000), arg(help="layers at which He is raced against Xavier, ReLU")
-    ] = (22, 30)
-    race_steps: Annotated[int, Range(1, 10**6), arg(help="steps of that race")] = 450
-    train_width: Annotated[int, Range(1, 4096), arg(help="units in each hidden layer of the trained networks")] = 64
-    train_seeds: Annotated[int, Range(2, 1000), arg(help="seeds of the trained networks")] = 2
-    race_seeds: Annotated[int, Range(2, 1000), arg(help="seeds of the race")] = 3
-    repair_steps: Annotated[
-        int, Range(1, 10**6), arg(help="steps for which repaired networks of the largest --train-depths train")
-    ] = 100
-    repair_seeds: Annotated[int, Range(2, 1000), arg(help="seeds of the repaired networks that train")] = 5
-    repair_width: Annotated[int, Range(1, 4096), arg(help="units in each of their hidden layers")] = 32
-    device: Annotated[str, arg(help="where PyTorch computes: cpu, cuda or mps")] = "cpu"
-    dtype: Annotated[
-        Literal["float64", "float32"], arg(help="float64 to compare, float32 to see rounding and underflow")
-    ] = "float64"
+    width: int = option(128, "units in each hidden layer of those networks", (5, 4096), quick=48)
+    wide: int = option(300, "units of the wide tanh networks whose depth scale is measured", (1, 10_000), quick=80)
+    seeds: int = option(10, "how many seeds, counted from 0", (2, 10_000), quick=6)
+    draws: int = option(
+        20_000,
+        "random products of which the exact laws are taken; small networks in proportion",
+        (1000, 10**8),
+        quick=1000,
+    )
+    train_depths: Ints = option((5, 10, 30), "layers of the networks that are trained", (1, 1000), quick=(5,))
+    train_steps: int = option(40, "steps for which every combination is trained", (1, 10**6), quick=4)
+    race_depths: Ints = option((22, 30), "layers at which He is raced against Xavier, ReLU", (1, 1000), quick=(6,))
+    race_steps: int = option(450, "steps of that race", (1, 10**6), quick=30)
+    train_width: int = option(64, "units in each hidden layer of the trained networks", (1, 4096))
+    train_seeds: int = option(2, "seeds of the trained networks", (2, 1000))
+    race_seeds: int = option(3, "seeds of the race", (2, 1000))
+    repair_steps: int = option(
+        100, "steps for which repaired networks of the largest --train-depths train", (1, 10**6), quick=16
+    )
+    repair_seeds: int = option(5, "seeds of the repaired networks that train", (2, 1000), quick=2)
+    repair_width: int = option(32, "units in each of their hidden layers", (1, 4096), quick=24)
+    device: str = option("cpu", "where PyTorch computes: cpu, cuda or mps")
+    dtype: Literal["float64", "float32"] = option(
+        "float64", "float64 to compare, float32 to see rounding and underflow"
+    )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for known, chosen, kind in (
-            (activations.by_name(), self.activations, "activation"),
-            (initializers.by_name(), self.inits, "init scheme"),
-        ):
-            for name in chosen:
-                if name not in known:
-                    raise unknown(kind, name, known)
-
-
-QUICK = Options(
-    depths=(10,),
-    activations=("sigmoid", "relu"),
-    inits=("standard", "he", "notes"),
-    width=48,
-    wide=80,
-    seeds=6,
-    draws=1000,
-    train_depths=(5,),
-    train_steps=4,
-    race_depths=(6,),
-    race_steps=30,
-    repair_steps=16,
-    repair_seeds=2,
-    repair_width=24,
-)
 
 PAGES = (
     "wide",
@@ -128,7 +88,7 @@ NEXT_STEPS = (
 
 def finding(claims: pd.DataFrame, ratios: pd.DataFrame | None = None, mended: pd.DataFrame | None = None) -> str:
     """What happens without repair, what repairs it, and the verdict: a sentence each."""
-    verdict = f"{repaired_in_words(mended)}{(claims.verdict == 'holds').sum()} of {len(claims)} claims hold in both implementations."
+    verdict = repaired_in_words(mended) + held(claims)
     power: dict[tuple[str, str], float] = {}
     if ratios is not None:
         deepest = ratios[(ratios.depth == ratios.depth.max()) & (ratios.backend == "scratch")]
@@ -167,5 +127,4 @@ def repaired_in_words(mended: pd.DataFrame | None) -> str:
 
 def times(power: float) -> str:
     """10^power in words that can be read aloud."""
-    superscript = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    return f"{10**power:.2g} times" if abs(power) < 3 else f"10{f'{power:.0f}'.translate(superscript)} times"
+    return f"{10**power:.2g} times" if abs(power) < 3 else f"10{raised(power)} times"
