@@ -3,19 +3,16 @@
 Nearly: in logistic regression Wager's approximation is its first term. What Taylor's series leaves open is worked out.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np
 
-from experiments.catalog.dropout import laws
-from experiments.catalog.dropout.shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import key, panels, series
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, BinaryCrossEntropy, Dense, Dropout
 from scratch.network import Parameters
+from . import laws
+from .shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
 
 PAIR = (3, 8)  # the digits that logistic regression is to tell apart
 STRETCHED = (1.0, 0.5, 0.25)  # Wager's approximation is one for small weights: it is tried on smaller ones too

@@ -3,32 +3,20 @@
 ReLU networks without biases from s times He's weights: the outputs are s^D times as large, and the window of scales closes with depth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-from experiments.catalog.initialization import LEARNED
-from experiments.catalog.initialization.shared import (
-    STUDENT,
-    UNIT,
-    batch_order,
-    first_digits,
-    he_times,
-    joined,
-    measured,
-    plain,
-    relu_layers,
-)
 from experiments.compare import probes
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.lab.figures import key, panels, series
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, CrossEntropy, Job, Network, Snapshot
+from . import LEARNED
+from .shared import STUDENT, UNIT, batch_order, first_digits, he_times, joined, measured, plain, relu_layers
 
 WIDTH, OPTIMIZER = 32, SGD(0.05, momentum=0.9)
 

@@ -4,8 +4,6 @@ In exact arithmetic nowhere. In a computer's σ(z) is soon 1 and ln 0 is −∞;
 everywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,10 +12,9 @@ import numpy as np
 import torch
 
 import scratch as s
-from experiments.catalog.losses.shared import CASES, PRECISIONS, UNIT, alone, binary_exact, both_forms, logits, off
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
+from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, stacked
 from experiments.lab.figures import COLOURS, RING, key, panels
-from experiments.lab.types import Claims, Figure, Frame
+from .shared import CASES, PRECISIONS, UNIT, alone, binary_exact, both_forms, logits, off
 
 GRID = np.geomspace(0.1, 1e4, 121)  # sizes of logits
 BREAKS: dict[str, Callable[[Any, Any], Any]] = {
