@@ -176,5 +176,4 @@ def landscape(surface: Frame, flow_paths: Frame, paths: Frame) -> Figure:
     reach = float(grid.columns.max())
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="w1", ylabel="w2", aspect="equal")
     ax.grid(False)
-    key(figure, [ax])
-    return figure
+    return key(figure, [ax])

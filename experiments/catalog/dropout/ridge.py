@@ -169,10 +169,9 @@ def ridge(path: Frame, coefficients: Frame, sampled: Frame) -> Figure:
             ax.plot(one.keep, one[line], color=COLOURS[index % 8], linestyle="-" if index < 8 else ":")
             weight(ax, points[points.feature == index], name, index)
         ax.axhline(0, color="black", linewidth=0.6)
-        ax.set(xlabel="probability of keeping an input, p", xlim=(0, 1.04))
-    axes[0].set_ylabel("weight (standard deviations)")
-    key(figure, axes)
-    return figure
+    return key(
+        figure, axes, xlabel="probability of keeping an input, p", xlim=(0, 1.04), ylabel="weight (standard deviations)"
+    )
 
 
 def weight(ax: Axes, points: Frame, name: str, index: int) -> None:

@@ -221,5 +221,4 @@ def joined(
         ax.set(xlabel=xlabel, ylabel=ylabel.format(value))
         if from_zero:
             ax.set_ylim(0, 1.08 * max(float(np.max(np.asarray(line.get_ydata()))) for line in ax.lines))
-    key(figure, axes, predicted=False)
-    return figure
+    return key(figure, axes, predicted=False)

@@ -88,5 +88,4 @@ def one_for_all(geometric: Frame) -> Figure:
     ax.set(
         xscale="log", xlabel="largest difference in log-probability", ylim=(-0.5, len(names) - 0.5), xlim=(1e-16, 100)
     )
-    key(figure, [ax], predicted=False)
-    return figure
+    return key(figure, [ax], predicted=False)

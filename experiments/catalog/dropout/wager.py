@@ -102,5 +102,4 @@ def wager(penalty: Frame) -> Figure:
         ax.set_xlabel("dropout rate, δ = 1 − p")
     near = penalty.ratio
     axes[0].set(ylabel="penalty / Wager's approximation", ylim=(min(near.min(), 1) - 0.1, max(near.max(), 1) + 0.1))
-    key(figure, axes)
-    return figure
+    return key(figure, axes)

@@ -110,5 +110,4 @@ def silent(transposed: Frame) -> Figure:
     ax.set_xticks(sizes, [str(n) for n in sizes])
     ax.set_yticks([0.03, 0.1, 0.3, 1], ["0.03", "0.1", "0.3", "1"])
     ax.minorticks_off()
-    key(figure, [ax])
-    return figure
+    return key(figure, [ax])

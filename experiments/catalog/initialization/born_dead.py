@@ -149,5 +149,4 @@ def dead(dead_sets: Frame, biased: Frame) -> Figure:
         series(right, one, f"width {width}", colours.get(width, 6), x="bias")
     left.set(xlabel="ReLU layers", ylabel="share of networks", ylim=(-0.03, 1.03))
     right.set(xlabel="bias b of every unit at the start", ylabel="share of layers switched off", ylim=(0, None))
-    key(figure, [left, right])
-    return figure
+    return key(figure, [left, right])

@@ -140,5 +140,4 @@ def lsuv(gains: Frame, variances: Frame, raw_ends: Frame) -> Figure:
         right.errorbar(one.rate, one.measured, one.standard_error, **look)
     right.set(xscale="log", xlabel="learning rate", ylabel="test loss at the end", ylim=(0, None))
     plain(right.xaxis, sorted(raw_ends.rate.unique()))
-    key(figure, [left, middle, right])
-    return figure
+    return key(figure, [left, middle, right])

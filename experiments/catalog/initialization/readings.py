@@ -165,6 +165,4 @@ def readings(signals: Frame) -> Figure:
             series(ax, one, f"Var W = {label}", index, x="layer")
         ax.set_xlabel("layer")
         ax.set_xticks(sorted(signals.layer.unique()))
-    axes[0].set_ylabel("log₁₀ of signal / input")
-    key(figure, axes)
-    return figure
+    return key(figure, axes, ylabel="log₁₀ of signal / input")

@@ -129,5 +129,4 @@ def scales(accuracies: Frame, delays: Frame) -> Figure:
     right.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="steps until outputs are fourfold")
     plain(right.xaxis, [0.01, 0.02, 0.05, 0.1, 0.2])
     plain(right.yaxis, [20, 30, 50, 70, 100, 150, 200, 300, 500])
-    key(figure, [left, right])
-    return figure
+    return key(figure, [left, right])

@@ -216,5 +216,4 @@ def spectra(products: Frame, singular: Frame) -> Figure:
         band(right, one, index)
         series(right, one.drop(columns="predicted"), f"Gaussian, n = {n}", index, x="depth")
     right.set(xlabel="layers multiplied", ylabel="mean log₁₀ of s₁/s_n")
-    key(figure, [left, middle, right])
-    return figure
+    return key(figure, [left, middle, right])

@@ -217,5 +217,4 @@ def breaking_symmetry(symmetry: Frame) -> Figure:
     left.plot(bound.step, bound.predicted, color="#555555", linestyle="--", label="what rounding may grow to")
     left.set(yscale="log", xlabel="training steps", ylabel="rms difference between units")
     right.set(xlabel="training steps", ylabel="loss", ylim=(0, None))
-    key(figure, [left, right])
-    return figure
+    return key(figure, [left, right])

@@ -174,8 +174,7 @@ def as_written(accuracy: Frame) -> Figure:
         ax.set_xticks([1e-1, 1e1, 1e3], ["0.1", "10", "1000"])
     axes[0].set_ylabel("relative error of the loss")
     axes[0].set_yticks([1e-18, 1e-12, 1e-6, 1, NOTHING * 4], ["10⁻¹⁸", "10⁻¹²", "10⁻⁶", "1", "∞, NaN"])
-    key(figure, axes)
-    return figure
+    return key(figure, axes)
 
 
 def errors(ax: Any, rows: Frame, label: str, index: int) -> None:

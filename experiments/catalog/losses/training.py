@@ -176,7 +176,4 @@ def real_networks(curves: Frame) -> Figure:
                 series(ax, one, loss, index, x="step")
                 ours = one[one.backend == "scratch"].sort_values("step")
                 ax.plot(ours.step, ours.measured, color=COLOURS[index], linewidth=0.8, alpha=0.6)
-        ax.set(xlabel="step", ylim=(0, 1.02))
-    axes[0].set_ylabel("accuracy, training set")
-    key(figure, axes, predicted=False)
-    return figure
+    return key(figure, axes, predicted=False, xlabel="step", ylim=(0, 1.02), ylabel="accuracy, training set")

@@ -125,5 +125,4 @@ def wrong(signal: Frame, times: Frame) -> Figure:
     axes[0].set(xlabel="logit z (wrong on the left)", ylabel="size of ∂J/∂z", yscale="log", ylim=(1e-9, 5))
     axes[1].set(xlabel="s: how far on the wrong side it starts", ylabel="time to z = 0 (rate × steps)", yscale="log")
     decades(axes[1].yaxis, times.measured)
-    key(figure, axes)
-    return figure
+    return key(figure, axes)

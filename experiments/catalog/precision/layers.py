@@ -207,7 +207,4 @@ def bounds(layers: Frame) -> Figure:
         ax.plot(ours.layer, np.sqrt(ours.bound), color=COLOURS[1], label="worst case")
         ax.plot(ours.layer, np.sqrt(ours.probable), color=COLOURS[1], linestyle="--", label="probabilistic")
         ax.axhline(1, **GREY, linestyle=":")
-        ax.set(xlabel="layer", yscale="log")
-    axes[0].set_ylabel("relative error (dotted: 1)")
-    key(figure, axes)
-    return figure
+    return key(figure, axes, xlabel="layer", yscale="log", ylabel="relative error (dotted: 1)")

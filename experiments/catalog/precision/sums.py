@@ -206,7 +206,4 @@ def sums(dots: Frame) -> Figure:
             ax.plot(lengths, lengths**power, linestyle=":", **GREY)
             at = (lengths[0], lengths[0] ** power)
             ax.annotate(said, at, (0, 5), textcoords="offset points", color="#555555")
-        ax.set(xlabel="terms n", xscale="log", yscale="log")
-    axes[0].set_ylabel("error in units of u·Σ|ab|")
-    key(figure, axes)
-    return figure
+    return key(figure, axes, xlabel="terms n", xscale="log", yscale="log", ylabel="error in units of u·Σ|ab|")

@@ -233,5 +233,4 @@ def training(gaps: Frame, still: Frame) -> Figure:
         series(axes[1], still[still.layer == layer], f"weights of layer {layer}", index, x="step")
     axes[0].set(xlabel="step", ylabel="loss minus float32's")
     axes[1].set(xlabel="step", ylabel="share unchanged by an update", ylim=(0, 1))
-    key(figure, axes)
-    return figure
+    return key(figure, axes)

@@ -225,5 +225,4 @@ def clipping(clipped: Frame) -> Figure:
         runs(ax, losses[losses.init == init], init, index)
     ax.axhline(clipped.guessing.max(), color="#555555", linestyle="--", linewidth=1)
     ax.set(xlabel="steps", ylabel="test loss (cross-entropy)", yscale="log")
-    key(figure, [ax], predicted=False)
-    return figure
+    return key(figure, [ax], predicted=False)

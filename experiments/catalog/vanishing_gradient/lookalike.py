@@ -75,5 +75,4 @@ def lookalike(lookalikes: Frame) -> Figure:
     for index, start in starts:
         ax.axhline(start, color=COLOURS[index], linestyle="--", linewidth=1)
     ax.set(xlabel="layer", ylabel="correlation of the outputs", ylim=(-1, 1.05), xticks=(1, 5, 10, 15, 20))
-    key(figure, [ax])
-    return figure
+    return key(figure, [ax])

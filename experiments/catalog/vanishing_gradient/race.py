@@ -168,6 +168,4 @@ def he_against_xavier(race: Frame) -> Figure:
         ax.axhline(losses.guessing.iloc[0], color="#555555", linestyle="--", linewidth=1)
         ax.set_xlabel("steps")
         ax.set_ylim(0, 1.5 * losses.guessing.iloc[0])
-    axes[0].set_ylabel("test loss (cross-entropy)")
-    key(figure, axes, predicted=False)
-    return figure
+    return key(figure, axes, predicted=False, ylabel="test loss (cross-entropy)")

@@ -196,7 +196,10 @@ def repairs(repaired: Frame) -> Figure:
         for index, (label, (kind, init)) in enumerate(NAMES.items()):
             one = powers[(powers.activation == activation) & (powers.kind == kind) & (powers.init == init)]
             series(ax, one[one.measured > -7], label, index, x="layer")
-        ax.set(xlabel="layer (1 is next to the input)", ylim=(-7, 5))
-    axes[0].set_ylabel("log₁₀ of ‖∂J/∂z‖ rel. to the last layer's")
-    key(figure, axes)
-    return figure
+    return key(
+        figure,
+        axes,
+        xlabel="layer (1 is next to the input)",
+        ylim=(-7, 5),
+        ylabel="log₁₀ of ‖∂J/∂z‖ rel. to the last layer's",
+    )

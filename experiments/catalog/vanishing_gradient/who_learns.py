@@ -151,5 +151,4 @@ def who_learns(mended: Frame) -> Figure:
     ax.set_xticks([-30, -10, -4, -1, 0, 1, 3], ["−30", "−10", "−4", "−1", "0", "1", "3"])
     ax.minorticks_off()
     ax.set_xlabel("log₁₀ of the first layer's gradient over the last's, predicted")
-    key(figure, [ax], predicted=False)
-    return figure
+    return key(figure, [ax], predicted=False)
