@@ -9,13 +9,19 @@ if TYPE_CHECKING:
     from experiments.lab.frames import compare, over_seeds, stacked
     from experiments.lab.judge import Claim
     from experiments.lab.page import Cost, cells, claims, figure, table
+    from experiments.lab.types import Array, Axes, Claims, Figure, Frame
 
 __all__ = [
     "COLOURS",
     "MARKERS",
     "RING",
+    "Array",
+    "Axes",
     "Claim",
+    "Claims",
     "Cost",
+    "Figure",
+    "Frame",
     "Lab",
     "Shots",
     "cells",
@@ -39,6 +45,7 @@ ROOMS = {
     "experiments.lab.frames": ("compare", "over_seeds", "stacked"),
     "experiments.lab.judge": ("Claim",),
     "experiments.lab.page": ("Cost", "cells", "claims", "figure", "table"),
+    "experiments.lab.types": ("Array", "Axes", "Claims", "Figure", "Frame"),
 }
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
+from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -80,7 +81,7 @@ def _used(place: Place) -> Iterator[Place]:
     """The places that a definition names: of its own module, and of others of the experiment through imports."""
     module, (node, _) = place[0], _definitions(place[0])[place[1]]
     if isinstance(node, ast.ImportFrom):
-        source, target = node.module or "", next(a.name for a in node.names if (a.asname or a.name) == place[1])
+        source, target = _source(node, module), next(a.name for a in node.names if (a.asname or a.name) == place[1])
         if _own(f"{source}.{target}"):
             yield from ((f"{source}.{target}", name) for name in _definitions(f"{source}.{target}"))
         elif _own(source):
@@ -91,13 +92,19 @@ def _used(place: Place) -> Iterator[Place]:
         if isinstance(inside, ast.Attribute) and isinstance(inside.value, ast.Name):
             held = known.get(inside.value.id)
             if held is not None and isinstance(held[0], ast.ImportFrom):
-                source = f"{held[0].module}.{inside.value.id}"
+                source = f"{_source(held[0], module)}.{inside.value.id}"
                 if _own(source):  # one name of a module, not all of it
                     yield source, inside.attr
                     whole.discard(id(inside.value))
     for inside in ast.walk(node):
         if isinstance(inside, ast.Name) and id(inside) in whole and inside.id in known and inside.id != place[1]:
             yield module, inside.id
+
+
+def _source(node: ast.ImportFrom, module: str) -> str:
+    """The module that is imported from, in full: pages name their neighbours as ``.shared``."""
+    package = module if hasattr(sys.modules.get(module), "__path__") else module.rpartition(".")[0]
+    return resolve_name("." * node.level + (node.module or ""), package)
 
 
 def _own(module: str) -> bool:

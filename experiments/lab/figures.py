@@ -83,10 +83,17 @@ def series(ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str, y: 
     ax.plot(ring[x], ring[y], color=colour, zorder=4, **RING)
 
 
-def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> None:
-    """The legend outside of the panels, with what points, rings and lines mean."""
+def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True, ylabel: str = "", **axis: Any) -> Figure:
+    """The figure, finished: the first panel's label, whatever else is given to every axis's ``set``, and the legend.
+
+    That stands outside of the panels, with what points, rings and lines mean.
+    """
     from matplotlib.lines import Line2D
 
+    for ax in axes if axis else ():
+        ax.set(**axis)
+    if ylabel:
+        axes[0].set_ylabel(ylabel)
     grey = "#555555"
     meaning = [
         Line2D([], [], color=grey, marker="o", linestyle="none", markersize=5, label="scratch (mean ± s.e.)"),
@@ -106,6 +113,7 @@ def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> None
             bbox_to_anchor=(1, 0.5),
             fontsize=10,
         )
+    return figure
 
 
 def runs(ax: Axes, losses: pd.DataFrame, label: str, index: int) -> None:
@@ -142,10 +150,7 @@ def facets(
         rows = table if panel is None else table[table[panel] == name]
         for index, shade in enumerate(colours):
             series(ax, rows if colour is None else rows[rows[colour] == shade], str(shade), index, x=x, y=y)
-        ax.set(xlabel=xlabel, **axis)
-    axes[0].set_ylabel(ylabel)
-    key(figure, axes, predicted=predicted)
-    return figure
+    return key(figure, axes, predicted=predicted, ylabel=ylabel, xlabel=xlabel, **axis)
 
 
 def heatmap(

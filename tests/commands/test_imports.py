@@ -29,10 +29,12 @@ def imported(path: Path, known: set[str]) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= (inner & known) or {node.module}
-            found |= {node.module} if inner - known else set()
+        elif isinstance(node, ast.ImportFrom):
+            folder = ".".join(path.relative_to(ROOT).parent.parts) if node.level else ""
+            source = ".".join(filter(None, (folder, node.module)))
+            inner = {f"{source}.{alias.name}" for alias in node.names}
+            found |= (inner & known) or {source}
+            found |= {source} if inner - known else set()
     return found & known
 
 

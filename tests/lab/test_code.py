@@ -141,3 +141,10 @@ def test_every_package_that_measuring_code_imports_counts():
     }
     apart = {"scratch", "torchref", "experiments", "matplotlib", "tyro"}  # hashed themselves; for drawing; for options
     assert found - set(sys.stdlib_module_names) - apart <= set(code.COMPUTING) - {"scikit-learn"}
+
+
+def test_a_neighbour_is_followed_by_its_short_name():
+    """A hash that ends where a page says ``from .shared import``."""
+    module = "experiments.catalog.vanishing_gradient.born_dead"
+    reached = code._reached(module, "dead")
+    assert ("experiments.catalog.vanishing_gradient.shared", "exact_job") in reached

@@ -4,8 +4,6 @@ Its running statistics are without bias after some batches and never exact: the 
 were they the population's own, a batch's stray from them, and in training the batch's are taken.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -13,13 +11,12 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-from experiments.catalog.batch_norm.shared import POPULATION, TINY, finished
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import panels, series
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, Batch, BatchNorm, Job, SquaredError
 from scratch.network import Parameters
 from scratch.randomness import generator
+from .shared import POPULATION, TINY, finished
 
 FOLLOWED = (1, 2, 3, 5, 8, 12, 20, 35, 60)  # batches after which running statistics are looked at
 

@@ -3,20 +3,17 @@
 Not at the start: at every layer it makes squared gradients grow by a factor that the batch's size alone decides, in wide networks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 
-from experiments.catalog.batch_norm.shared import TINY, beside, finished, glance
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
-from experiments.lab.figures import panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, panels, series, stacked, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, BatchNorm, Dense, Job, Layer, ReLU, Snapshot, SquaredError, initializers
 from scratch.network import Parameters
 from scratch.randomness import generator
+from .shared import TINY, beside, finished, glance
 
 FAR = 1e3  # targets so far off that the gradient at the output is what they are, drawn independently of the network
 ROOM = 2**23  # weights that are in memory at once, as a stack

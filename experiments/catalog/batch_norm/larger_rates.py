@@ -4,22 +4,19 @@ Batch norm below every ReLU allows larger ones; over every layer, where nothing 
 still train. Without it even a linear unit diverges above 2/λ, λ the loss's largest curvature.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 
 from experiments import data
-from experiments.catalog.batch_norm.shared import beside, finished, fixed, joined, order, over_pairs, single, spread
 from experiments.compare import probes
 from experiments.compare.backends import Backend, backends
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
-from experiments.lab.figures import panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, panels, series, stacked, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, Batch, BatchNorm, CrossEntropy, Dense, Job, Layer, Network, ReLU, SquaredError, initializers
 from scratch.optimizers import Rates
 from scratch.randomness import generator
+from .shared import beside, finished, fixed, joined, order, over_pairs, single, spread
 
 WIDTH, DEPTH = 32, 3  # of the networks that learn the digits at many rates
 WORKS = 0.8  # share of the test digits that a learning rate which works gets right, after few steps

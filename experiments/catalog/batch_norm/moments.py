@@ -3,28 +3,14 @@
 Over the batch that it is trained on, to the last digit: mean 0 and variance σ²/(σ² + ε), or what γ and β make of them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from experiments.catalog.batch_norm import BATCH
-from experiments.catalog.batch_norm.shared import (
-    ROUNDING,
-    UNITS,
-    beside,
-    by_unit,
-    digits,
-    farthest,
-    finished,
-    layered,
-    lively,
-    spread,
-)
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, stacked
 from experiments.lab.figures import COLOURS, MARKERS, RING, panels
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import BatchNorm, CrossEntropy, Job, LayerNorm
 from scratch.randomness import generator
+from . import BATCH
+from .shared import ROUNDING, UNITS, beside, by_unit, digits, farthest, finished, layered, lively, spread
 
 
 @cells(lambda options: [{"layer": layer} for layer in ("batch", "layer")], cost=Cost(0.5, 94))

@@ -4,20 +4,17 @@ It takes the part along the weights. So gradients are orthogonal to weights, the
 descent makes the weights longer, by as much as Pythagoras says.
 """
 
-from __future__ import annotations
-
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from experiments import data
-from experiments.catalog.batch_norm import BATCH, NORMS
-from experiments.catalog.batch_norm.shared import INPUTS, ROUNDING, beside, digits, finished, lively, normed, norms
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, stacked
 from experiments.lab.figures import panels, series
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, CrossEntropy, Job, randomness
+from . import BATCH, NORMS
+from .shared import INPUTS, ROUNDING, beside, digits, finished, lively, normed, norms
 
 SUMS = np.sqrt(INPUTS + BATCH)  # √k, k the numbers that are added up
 Seen = dict[str, Array]  # see ``norms``

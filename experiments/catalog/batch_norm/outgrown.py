@@ -3,30 +3,15 @@
 A step that is too long makes the weights so long that the next ones turn them little. What is left of any rate is the same.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from experiments import data
-from experiments.catalog.batch_norm import BATCH, NORMS
-from experiments.catalog.batch_norm.shared import (
-    ROUNDING,
-    beside,
-    by_unit,
-    farthest,
-    finished,
-    fixed,
-    lively,
-    normed,
-    norms,
-    scattered,
-    spread,
-)
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
-from experiments.lab.figures import COLOURS, panels, series
+from experiments.lab import COLOURS, Claim, Cost, Lab, cells, claims, compare, figure, panels, series, stacked, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, Batch, CrossEntropy, Dense, Job, SquaredError, randomness
 from scratch.randomness import generator
+from . import BATCH, NORMS
+from .shared import ROUNDING, beside, by_unit, farthest, finished, fixed, lively, normed, norms, scattered, spread
 
 NOISY = (8, 32)  # inputs and examples a batch of the unit that is fed nothing but noise
 JENSEN = 2e-3  # of E‖w‖⁴, relative; simulated in the tests

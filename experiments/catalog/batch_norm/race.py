@@ -3,22 +3,19 @@
 Ioffe & Szegedy's first figure, on digits: the same weights and batches with batch norm and without.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from experiments import data
-from experiments.catalog.batch_norm import GOAL, NORMS
-from experiments.catalog.batch_norm.shared import beside, finished, joined, order, over_pairs, single
 from experiments.compare import probes
 from experiments.compare.backends import backends
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
-from experiments.lab.figures import panels
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, panels, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, BatchNorm, CrossEntropy, Dense, Job, Layer, Network, Sigmoid, Snapshot, initializers
+from . import GOAL, NORMS
+from .shared import beside, finished, joined, order, over_pairs, single
 
 WEIGHT, LAYERS = 0.1, 3  # the standard deviation of the first weights, and the hidden layers
 PERCENTILES = (15, 50, 85)

@@ -1,7 +1,5 @@
 """What several pages share: S networks, o units, n inputs, m examples; units held against their controls; and how they are drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,15 +8,13 @@ import numpy as np
 import pandas as pd
 
 from experiments import data
-from experiments.catalog.batch_norm import BATCH
 from experiments.compare.backends import backends
-from experiments.lab import Lab, Shots
-from experiments.lab.figures import COLOURS, MARKERS, RING, key, series
-from experiments.lab.types import Array, Axes, Figure, Frame
+from experiments.lab import COLOURS, MARKERS, RING, Array, Axes, Figure, Frame, Lab, Shots, key, series
 from scratch import Batch, BatchNorm, Dense, Job, Layer, Network, Snapshot, Tanh, initializers, randomness
 from scratch.layers import Shape
 from scratch.network import Parameters
 from scratch.randomness import generator
+from . import BATCH
 
 INPUTS, UNITS = 64, 20  # pixels of a digit; units in the layer whose moments and gradients are looked at
 TINY = 1e-30  # an ε that is nothing beside any variance here

@@ -3,15 +3,17 @@
 One example has no variance: training on it is refused. Two are told apart by their order alone, and nothing below can learn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from experiments.catalog.batch_norm.shared import (
+from experiments.compare.backends import backends
+from experiments.lab import COLOURS, Claim, Cost, Lab, cells, claims, compare, figure, panels, stacked, table
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, BatchNorm, CrossEntropy, InvalidInput, Job, SquaredError
+from .shared import (
     INPUTS,
     ROUNDING,
     beside,
@@ -25,11 +27,6 @@ from experiments.catalog.batch_norm.shared import (
     scattered,
     spread,
 )
-from experiments.compare.backends import backends
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
-from experiments.lab.figures import COLOURS, panels
-from experiments.lab.types import Array, Claims, Figure, Frame
-from scratch import Batch, BatchNorm, CrossEntropy, InvalidInput, Job, SquaredError
 
 
 @cells(cost=Cost(0.5, 90))

@@ -3,8 +3,6 @@
 Backwards one pass serves every factor; forwards every factor pays for a pass of its own. Multiplications are counted one by one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +10,10 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from experiments.catalog.chain_rule.shared import BACKENDS, leaves, legend, multiplied
-from experiments.lab import Claim, Cost, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, cells, claims, compare, figure, table
 from experiments.lab.figures import panels, series
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch.autodiff import Var, gradient, upstream
+from .shared import BACKENDS, leaves, legend, multiplied
 
 
 class Multiplications(TorchDispatchMode):

@@ -3,15 +3,11 @@
 The notes go on z = 2y + 1 = 2x². The value is wrong by 1; the slope is right all the same, for a constant has none.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 
-from experiments.catalog.chain_rule.shared import GRID, Program, drawn, gradients, legend, z_of
-from experiments.lab import Claim, cells, claims, compare, figure, stacked, table
-from experiments.lab.figures import panels
-from experiments.lab.types import Claims, Figure, Frame
+from experiments.lab import Claim, Claims, Figure, Frame, cells, claims, compare, figure, panels, stacked, table
+from .shared import GRID, Program, drawn, gradients, legend, z_of
 
 WHOLE, SHORT = "2y + 1", "2x²"
 

@@ -4,8 +4,6 @@ From right to left: a node's share, ∂z/∂node, goes back along every edge, ti
 add up. The tape of autodiff writes the same down line by line.
 """
 
-from __future__ import annotations
-
 import re
 from itertools import product
 from typing import Any
@@ -14,12 +12,10 @@ import numpy as np
 import torch
 from matplotlib.patches import Circle
 
-from experiments.catalog.chain_rule.shared import AT, BACKENDS, EXAMPLES, leaves
-from experiments.lab import Claim, cells, claims, compare, figure, table
-from experiments.lab.figures import COLOURS, panels
-from experiments.lab.types import Axes, Claims, Figure, Frame
+from experiments.lab import COLOURS, Axes, Claim, Claims, Figure, Frame, cells, claims, compare, figure, panels, table
 from scratch.autodiff import Var, gradient, plain
 from scratch.tape import tape as text_of
+from .shared import AT, BACKENDS, EXAMPLES, leaves
 
 BLUE, ORANGE = COLOURS[:2]
 HEADINGS = ("node", "made of", "value", "its derivatives", "share")

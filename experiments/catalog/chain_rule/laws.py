@@ -3,8 +3,6 @@
 Distances are in units of u times the sum of the terms' sizes, so that a bound is a number of roundings.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, localcontext
@@ -15,10 +13,9 @@ import numpy as np
 import pandas as pd
 import sympy  # type: ignore[import-untyped]
 
-from experiments.catalog.chain_rule.shared import AT, z_of
-from experiments.lab import compare
-from experiments.lab.types import Frame
+from experiments.lab import Frame, compare
 from scratch.gradcheck import U
+from .shared import AT, z_of
 
 SHARE = 5  # a fifth of a bound counts as standard error: the limit, 4.0 to 4.9 of them, is a little inside the bound
 BOUNDED = "Largest difference from fifty digits, in roundings u·Σ|terms|; a fifth of the bound counts as standard error"

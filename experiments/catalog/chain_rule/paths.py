@@ -4,23 +4,20 @@ The notes' two examples at random points, by autodiff, by torch.autograd and by 
 two ways to z, and its shares add up.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import torch
 
-from experiments.catalog.chain_rule.laws import BOUNDED, bounded, distances, exactly, fifty_digits, symbolic
-from experiments.catalog.chain_rule.shared import AT, BACKENDS, GRID, Program, drawn, gradients, legend, z_of
 from experiments.compare import agreement
 from experiments.compare.agreement import Difference
-from experiments.lab import Claim, Cost, Lab, cells, claims, figure, stacked, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, figure, stacked, table
 from experiments.lab.figures import panels
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch.autodiff import Var
 from scratch.gradcheck import U, complex_step
 from scratch.randomness import generator
+from .laws import BOUNDED, bounded, distances, exactly, fifty_digits, symbolic
+from .shared import AT, BACKENDS, GRID, Program, drawn, gradients, legend, z_of
 
 ROUNDINGS = 8  # no number of the examples' gradients comes from a longer row of operations
 BOTH, FIRST, SECOND = "both paths", "through y1", "through y2"

@@ -4,8 +4,6 @@ By each factor the product of the others, by a variable in all of them a sum of 
 the rest. Each is compared with fifty digits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import accumulate
@@ -16,12 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.catalog.chain_rule.laws import BOUNDED, Exact, bounded, distances, fifty_digits, largest, summed
-from experiments.catalog.chain_rule.shared import curved, gradients, multiplied
-from experiments.lab import Claim, Cost, Lab, cells, claims
-from experiments.lab.types import Array, Frame
+from experiments.lab import Array, Claim, Cost, Frame, Lab, cells, claims
 from scratch import Batch, Dense, InnerProduct, Job, Snapshot
 from scratch.randomness import generator
+from .laws import BOUNDED, Exact, bounded, distances, fifty_digits, largest, summed
+from .shared import curved, gradients, multiplied
 
 
 @cells(lambda options: [{"n": n} for n in options.factors], cost=Cost(2.5, 19, {"n": 3}))

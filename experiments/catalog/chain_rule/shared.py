@@ -1,7 +1,5 @@
 """What several pages share: the notes' examples, derivatives by autodiff and by torch.autograd, and how both are drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from typing import Any
@@ -10,8 +8,7 @@ import numpy as np
 import torch
 from matplotlib.lines import Line2D
 
-from experiments.lab.figures import COLOURS, MARKERS, RING
-from experiments.lab.types import Array, Axes, Figure, Frame
+from experiments.lab import COLOURS, MARKERS, RING, Array, Axes, Figure, Frame
 from scratch.autodiff import Var, gradient, hessian_vector
 from scratch.tape import notes_example_one, notes_example_two
 

@@ -3,20 +3,17 @@
 The Hessians of both examples, and the Hessian times a vector without the Hessian, against sympy's second derivatives.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
 import torch
 
-from experiments.catalog.chain_rule.laws import BOUNDED, bounded, distances, exactly, fifty_digits, largest, symbolic
-from experiments.catalog.chain_rule.shared import AT, BACKENDS, Program, curved, z_of
-from experiments.lab import Claim, Cost, cells, claims
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, cells, claims
 from scratch.autodiff import hessian
 from scratch.randomness import generator
+from .laws import BOUNDED, bounded, distances, exactly, fifty_digits, largest, symbolic
+from .shared import AT, BACKENDS, Program, curved, z_of
 
 POINTS = 20  # at most: a Hessian is made of one point at a time
 H, HV = "second derivatives", "H v"

@@ -3,20 +3,18 @@
 W_{l+1}ᵀW_{l+1} − W_lW_lᵀ between every two layers: exactly in a flow, and up to a drift in proportion to the rate in a descent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
-from experiments.catalog.deep_linear import laws
-from experiments.catalog.deep_linear.shared import EXAMPLES, INPUTS, SAXE, TERMS, UNIT, job, one_panel, whitened
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Snapshot
 from scratch.randomness import generator
+from . import laws
+from .shared import EXAMPLES, INPUTS, SAXE, TERMS, UNIT, job, one_panel, whitened
 
 RATES = (0.02, 0.01, 0.005)  # at which the drift is measured, each half of the one before
 SEEDS = 8

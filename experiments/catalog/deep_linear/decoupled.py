@@ -3,16 +3,13 @@
 From a balanced start every gradient is diagonal in the modes of the map to be learned: a matrix network is as many scalar ones.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from experiments.catalog.deep_linear import laws
-from experiments.catalog.deep_linear.shared import SAXE, TERMS, UNIT, layers
-from experiments.lab import Claim, claims, compare
-from experiments.lab.types import Claims, Frame
+from experiments.lab import Claim, Claims, Frame, claims, compare
+from . import laws
+from .shared import SAXE, TERMS, UNIT, layers
 
 
 @claims

@@ -4,19 +4,16 @@ Not even that of two weights is convex: at 0 it has a saddle. But all of its min
 in which of them descent ends, as it moves along a hyperbola.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from experiments.catalog.deep_linear import laws
-from experiments.catalog.deep_linear.shared import UNIT, job
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
-from experiments.lab.figures import COLOURS, RING, key, panels
+from experiments.lab import COLOURS, RING, Claim, Cost, Lab, cells, claims, compare, figure, key, panels, stacked, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Job
+from . import laws
+from .shared import UNIT, job
 
 STARTS = ((0.1, 0.05), (-0.1, -0.3), (2.0, 0.2), (-1.6, 0.5), (1.4, -1.0), (-0.3, 1.9), (-1.9, -1.3), (1.2, -1.2))
 GRID = 41
@@ -179,5 +176,4 @@ def landscape(surface: Frame, flow_paths: Frame, paths: Frame) -> Figure:
     reach = float(grid.columns.max())
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="w1", ylabel="w2", aspect="equal")
     ax.grid(False)
-    key(figure, [ax])
-    return figure
+    return key(figure, [ax])

@@ -7,8 +7,6 @@ each is the one-dimensional descent of (a^N − s)²/(2N), a the strength in one
     ȧ = f(a) = a^{N−1}(s − a^N)        u̇ = N a^{N−1} ȧ = N u^{2−2/N}(s − u)
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -3,16 +3,13 @@
 With two factors by the logarithm of 1/u₀, with more by a power of it: small weights cost a deep product dear.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from experiments.catalog.deep_linear import laws
-from experiments.catalog.deep_linear.shared import UNIT, crossing, growing_looks, job, one_panel, product
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
-from experiments.lab.types import Claims, Figure, Frame
+from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
+from . import laws
+from .shared import UNIT, crossing, growing_looks, job, one_panel, product
 
 RATE = 0.05  # where nothing is steep
 

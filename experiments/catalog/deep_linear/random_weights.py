@@ -3,17 +3,14 @@
 Hardly anything from orthogonal ones; from Gaussian ones every layer costs, the more the smaller they are.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from experiments.catalog.deep_linear.shared import SAXE, job, one_panel, orthonormal, whitened
 from experiments.compare.backends import backends
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
-from experiments.lab.figures import COLOURS
+from experiments.lab import COLOURS, Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch.initializers import orthogonal
 from scratch.randomness import generator
+from .shared import SAXE, job, one_panel, orthonormal, whitened
 
 LOOSE = 0.1  # η N s: times are compared in logarithms over seeds
 LEARNED = 0.01  # of the loss of a network that gives out 0: what counts as learned

@@ -4,16 +4,13 @@ Networks are stacks of Dense layers without biases: the activation is the identi
 J = ‖W X − Y‖²/2m; the loss of the library is the mean over all k·m numbers, (2/k) J, so its rate is ηk/2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments.compare.agreement import unit_roundoff
-from experiments.lab.figures import facets
-from experiments.lab.types import Array, Figure, Frame
+from experiments.lab import Array, Figure, Frame, facets
 from scratch import SGD, Batch, Dense, Identity, Job, Layer, Snapshot, SquaredError
 from scratch.initializers import orthogonal
 from scratch.randomness import generator

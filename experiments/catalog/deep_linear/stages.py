@@ -4,16 +4,16 @@ The strongest mode first, each after a plateau and then in a quick rise: stages.
 theory (Saxe, McClelland & Ganguli 2014) says when to the step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from experiments.catalog.deep_linear import laws
-from experiments.catalog.deep_linear.shared import (
+from experiments.lab import COLOURS, Claim, Cost, Lab, cells, claims, compare, facets, figure, stacked, table
+from experiments.lab.types import Array, Claims, Figure, Frame
+from . import laws
+from .shared import (
     EXAMPLES,
     INPUTS,
     SAXE,
@@ -28,9 +28,6 @@ from experiments.catalog.deep_linear.shared import (
     product,
     whitened,
 )
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
-from experiments.lab.figures import COLOURS, facets
-from experiments.lab.types import Array, Claims, Figure, Frame
 
 LEVELS = (0.1, 0.5, 0.9)
 

@@ -3,14 +3,11 @@
 Each trains alone, from balanced and from Gaussian weights, and every parameter is compared along the way.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from experiments.catalog.deep_linear.shared import EXAMPLES, INPUTS, balanced, job, whitened
-from experiments.lab import Cost, Lab, cells
-from experiments.lab.types import Frame
+from experiments.lab import Cost, Frame, Lab, cells
 from scratch.randomness import generator
+from .shared import EXAMPLES, INPUTS, balanced, job, whitened
 
 STEPS = 100
 

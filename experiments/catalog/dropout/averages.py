@@ -4,16 +4,13 @@ For a linear model exactly: all masks, each with its probability. The mean outpu
 loss has a penalty.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from experiments.catalog.dropout import laws
-from experiments.catalog.dropout.shared import MASKS, ROUNDING, all_masks, chances, linear, standardised, under_all
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare
 from scratch import Snapshot, SquaredError
 from scratch.randomness import generator
+from . import laws
+from .shared import MASKS, ROUNDING, all_masks, chances, linear, standardised, under_all
 
 SHOWN = 20  # patients whose outputs are reported one by one
 

@@ -4,11 +4,8 @@ With all its units, whose sizes the factor 1/p has kept right in training. Left 
 has gained; and the units have become quieter.
 """
 
-from __future__ import annotations
-
-from experiments.catalog.dropout.shared import basis, joined, most_wrong, paired, rising, titles
-from experiments.lab import Claim, claims, figure
-from experiments.lab.types import Claims, Figure, Frame
+from experiments.lab import Claim, Claims, Figure, Frame, claims, figure
+from .shared import basis, joined, most_wrong, paired, rising, titles
 
 USES = {"test loss": "right", "test loss, left on": "dropout left on", "test loss, factor lost": "factor 1/p forgotten"}
 UNITS = {"mean activation": "mean activation", "active share": "share of active units"}

@@ -4,8 +4,6 @@ The layer multiplies by ξ = r/p, r one with probability p: E ξ = 1, Var ξ = (
 without the 1/p; its weights are then those of the layer over p.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import expit
 

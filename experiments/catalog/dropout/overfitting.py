@@ -4,14 +4,19 @@ Networks that can learn their training digits by heart, wrong labels and all, fr
 probability sees the same digits, weights and batches.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
 from experiments import data
-from experiments.catalog.dropout.shared import (
+from experiments.compare.backends import Backend, backends
+from experiments.lab import Claim, Cost, Lab, cells, claims, figure, over_seeds, stacked, table
+from experiments.lab.bench import STEPS
+from experiments.lab.types import Array, Claims, Figure, Frame
+from scratch import Batch, Job, Snapshot, metrics
+from scratch.network import Parameters
+from scratch.randomness import generator
+from .shared import (
     BATCH,
     after_training,
     basis,
@@ -24,13 +29,6 @@ from experiments.catalog.dropout.shared import (
     rising,
     titles,
 )
-from experiments.compare.backends import Backend, backends
-from experiments.lab import Claim, Cost, Lab, cells, claims, figure, over_seeds, stacked, table
-from experiments.lab.bench import STEPS
-from experiments.lab.types import Array, Claims, Figure, Frame
-from scratch import Batch, Job, Snapshot, metrics
-from scratch.network import Parameters
-from scratch.randomness import generator
 
 SOURCE = "the notes; Srivastava 2014"
 RARE = 5  # examples of a batch for which a unit is kept: where it is fewer, its gradient rests on two or three numbers, may cancel,

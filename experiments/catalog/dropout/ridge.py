@@ -4,19 +4,16 @@ Ridge regression: trained on the average over all masks it ends at the closed fo
 there on average.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
 
-from experiments.catalog.dropout import laws
-from experiments.catalog.dropout.shared import MASKS, ROUNDING, all_masks, chances, handed, linear, standardised
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Axes, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
-from experiments.lab.types import Array, Axes, Claims, Figure, Frame
 from scratch import SGD, Batch, Job, Network, SquaredError, randomness
 from scratch.contract import Noise
+from . import laws
+from .shared import MASKS, ROUNDING, all_masks, chances, handed, linear, standardised
 
 DRAWN = 60  # steps with masks that are drawn
 MEASUREMENTS = ("age", "sex", "body mass", "blood pressure", "s1", "s2", "s3", "s4", "s5", "s6")
@@ -172,10 +169,9 @@ def ridge(path: Frame, coefficients: Frame, sampled: Frame) -> Figure:
             ax.plot(one.keep, one[line], color=COLOURS[index % 8], linestyle="-" if index < 8 else ":")
             weight(ax, points[points.feature == index], name, index)
         ax.axhline(0, color="black", linewidth=0.6)
-        ax.set(xlabel="probability of keeping an input, p", xlim=(0, 1.04))
-    axes[0].set_ylabel("weight (standard deviations)")
-    key(figure, axes)
-    return figure
+    return key(
+        figure, axes, xlabel="probability of keeping an input, p", xlim=(0, 1.04), ylabel="weight (standard deviations)"
+    )
 
 
 def weight(ax: Axes, points: Frame, name: str, index: int) -> None:

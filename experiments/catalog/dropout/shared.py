@@ -1,7 +1,5 @@
 """What several pages share: masks, data, and networks that overfit. Shapes: M masks, n features, m examples."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -14,9 +12,7 @@ import numpy as np
 import pandas as pd
 
 from experiments import data
-from experiments.lab import Lab, Shots, compare
-from experiments.lab.figures import COLOURS, key, panels, series
-from experiments.lab.types import Array, Figure, Frame
+from experiments.lab import COLOURS, Array, Figure, Frame, Lab, Shots, compare, key, panels, series
 from scratch import (
     Adam,
     Batch,
@@ -225,5 +221,4 @@ def joined(
         ax.set(xlabel=xlabel, ylabel=ylabel.format(value))
         if from_zero:
             ax.set_ylim(0, 1.08 * max(float(np.max(np.asarray(line.get_ydata()))) for line in ax.lines))
-    key(figure, axes, predicted=False)
-    return figure
+    return key(figure, axes, predicted=False)

@@ -3,17 +3,14 @@
 Their normalized geometric mean, exactly, if everything above the dropped units is linear up to the softmax.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from experiments.catalog.dropout.shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure
+from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
-from experiments.lab.types import Claims, Figure, Frame
 from scratch import Dense, Dropout, LogSoftmax, NegativeLogLikelihood, Tanh
+from .shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
 
 NETWORKS = {  # where dropout stands among the layers below the softmax
     "softmax regression": lambda drop, hidden: (drop,),
@@ -91,5 +88,4 @@ def one_for_all(geometric: Frame) -> Figure:
     ax.set(
         xscale="log", xlabel="largest difference in log-probability", ylim=(-0.5, len(names) - 0.5), xlim=(1e-16, 100)
     )
-    key(figure, [ax], predicted=False)
-    return figure
+    return key(figure, [ax], predicted=False)

@@ -3,11 +3,8 @@
 At the same parameters under the same masks, wherever a page looks; and after each has trained alone.
 """
 
-from __future__ import annotations
-
-from experiments.catalog.dropout.shared import digit_networks
-from experiments.lab import Cost, Lab, cells
-from experiments.lab.types import Frame
+from experiments.lab import Cost, Frame, Lab, cells
+from .shared import digit_networks
 
 
 @cells(makes=(), cost=Cost(1.6, 60))

@@ -3,20 +3,17 @@
 Nearly: in logistic regression Wager's approximation is its first term. What Taylor's series leaves open is worked out.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np
 
-from experiments.catalog.dropout import laws
-from experiments.catalog.dropout.shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import key, panels, series
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, BinaryCrossEntropy, Dense, Dropout
 from scratch.network import Parameters
 from scratch.randomness import base
+from . import laws
+from .shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
 
 PAIR = (3, 8)  # the digits that logistic regression is to tell apart
 STRETCHED = (1.0, 0.5, 0.25)  # Wager's approximation is one for small weights: it is tried on smaller ones too
@@ -110,5 +107,4 @@ def wager(penalty: Frame) -> Figure:
         ax.set_xlabel("dropout rate, δ = 1 − p")
     near = penalty.ratio
     axes[0].set(ylabel="penalty / Wager's approximation", ylim=(min(near.min(), 1) - 0.1, max(near.max(), 1) + 0.1))
-    key(figure, axes)
-    return figure
+    return key(figure, axes)

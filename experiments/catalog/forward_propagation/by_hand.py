@@ -4,19 +4,16 @@ z1 = w1 x + b1, a1 = tanh z1, z2 = w2 a1 + b2, ŷ = a2 = σ(z2) on random shapes
 follows the roundings from layer to layer.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from experiments.catalog.forward_propagation.shared import FIFTH, bounded, case, gamma, keep_worst, network
 from experiments.compare.agreement import unit_roundoff
-from experiments.lab import Claim, Cost, Lab, cells, claims
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims
 from scratch.layers import Tensors
 from scratch.network import Parameters
+from .shared import FIFTH, bounded, case, gamma, keep_worst, network
 
 FUNCTION = 8  # roundings in tanh or σ: 4 in the exponential, 4 in the sum, the quotient and the result
 STEEPEST = (1.0, 0.25)  # slopes of tanh and σ, both at 0

@@ -3,18 +3,15 @@
 Another example is put into one column, and every layer's output is compared bit by bit; then the same with batch norm in between.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from experiments.catalog.forward_propagation.shared import case, keep_worst, moved, network
 from experiments.compare.backends import backends
-from experiments.lab import Claim, Cost, Lab, Shots, cells, claims, compare, figure, stacked
-from experiments.lab.figures import panels
+from experiments.lab import Claim, Cost, Lab, Shots, cells, claims, compare, figure, panels, stacked
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import BatchNorm, Job, Layer
 from scratch.randomness import generator
+from .shared import case, keep_worst, moved, network
 
 BETWEEN: dict[str, tuple[Layer, ...]] = {"the notes' network": (), "with batch norm": (BatchNorm(),)}
 PALE = "#F7DCC8"  # orange

@@ -4,8 +4,6 @@ Random shapes, three ways: against sums that are exact, against a loop over the 
 row. All are the same numbers but for rounding.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 
@@ -13,13 +11,11 @@ import numpy as np
 import torch
 from matplotlib.lines import Line2D
 
-from experiments.catalog.forward_propagation import shared
-from experiments.catalog.forward_propagation.shared import FIFTH, bounded, factors, gamma, keep_worst
 from experiments.compare.agreement import unit_roundoff
 from experiments.compare.backends import backends
-from experiments.lab import Claim, Cost, Lab, cells, claims, figure
-from experiments.lab.figures import RING, panels, series
-from experiments.lab.types import Array, Figure, Frame
+from experiments.lab import RING, Array, Claim, Cost, Figure, Frame, Lab, cells, claims, figure, panels, series
+from . import shared
+from .shared import FIFTH, bounded, factors, gamma, keep_worst
 
 
 @cells(lambda options: [{"inputs": n} for n in options.inputs], cost=Cost(1.5, 30, {"largest": 2}))

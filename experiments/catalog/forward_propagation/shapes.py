@@ -4,17 +4,14 @@ W 2×3 and V 1×2 on one input and on n, in whole numbers: a row is a neuron, a 
 [1×2][2×1] = 1×n and, below it, ⇒ 1×1: only one of them can be right.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from experiments.catalog.forward_propagation.shared import job
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Axes, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import COLOURS, panels
-from experiments.lab.types import Axes, Claims, Figure, Frame
 from scratch import Dense
 from scratch.randomness import generator
+from .shared import job
 
 BLUE, ORANGE = COLOURS[0], COLOURS[1]
 PALE = {BLUE: "#CFE3F1", ORANGE: "#F7DCC8", "": "white"}

@@ -1,14 +1,11 @@
 """What several pages share: jobs, the notes' tanh-sigmoid network on random shapes, and rounding bounds. An example is a column."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
-from experiments.lab import Lab, compare, stacked
-from experiments.lab.types import Array, Frame
+from experiments.lab import Array, Frame, Lab, compare, stacked
 from scratch import Batch, Dense, InnerProduct, Job, Layer, Network, Sigmoid, Tanh
 from scratch.initializers import lecun, normal
 from scratch.network import Parameters

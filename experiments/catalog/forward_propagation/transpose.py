@@ -3,17 +3,14 @@
 Where W is not square its shape does not fit, and Wᵀ is refused. A square one passes in silence, with numbers of the right size.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 
-from experiments.catalog.forward_propagation.shared import factors, product
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import key, panels, series
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Dense
 from scratch.randomness import generator
+from .shared import factors, product
 
 
 def is_refused(backend: str, w: Array, x: Array) -> bool:
@@ -113,5 +110,4 @@ def silent(transposed: Frame) -> Figure:
     ax.set_xticks(sizes, [str(n) for n in sizes])
     ax.set_yticks([0.03, 0.1, 0.3, 1], ["0.03", "0.1", "0.3", "1"])
     ax.minorticks_off()
-    key(figure, [ax])
-    return figure
+    return key(figure, [ax])

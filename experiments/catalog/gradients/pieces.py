@@ -1,7 +1,5 @@
 """The pieces of the library, each put into jobs of random shapes: what the witnesses are asked about."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -4,18 +4,15 @@ J(x + hd) − J(x) − h⟨gradient, d⟩ does if the gradient is right, and fal
 function without kinks, so these are searched too.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np
 
-from experiments.catalog.gradients.pieces import FAMILIES, asked, drawn, tried
 from experiments.compare.witnesses import INPUT, by_hand, by_torch, objective
-from experiments.lab import Claim, Cost, cells, claims, compare, table
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, cells, claims, compare, table
 from scratch import Batch, InnerProduct, Job, gradcheck
 from scratch.randomness import generator
+from .pieces import FAMILIES, asked, drawn, tried
 
 
 @cells(tried, cost=Cost(1.2, 40, {"largest": 3}))

@@ -4,8 +4,6 @@ Each piece of the library, on many random shapes, by hand, by autodiff of the te
 and in PyTorch. A witness that is wrong disagrees with the three others, and so is named.
 """
 
-from __future__ import annotations
-
 from itertools import combinations
 from typing import Any
 
@@ -13,13 +11,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 
-from experiments.catalog.gradients.pieces import drawn, tried
 from experiments.compare.agreement import LIMIT, Key, Rounding
 from experiments.compare.witnesses import WITNESSES, noise_level
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import panels
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch.randomness import generator
+from .pieces import drawn, tried
 
 PLANTED = 1e-9  # the control: a gradient wrong by one part in a thousand million
 CONTROL = "one witness's gradient wrong by one part in 10⁹"

@@ -3,16 +3,13 @@
 Such a network gives out zeros whatever the input, and its gradient is exactly 0.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import ndtr
 
-from experiments.catalog.initialization.shared import band, drawn, hidden, measured
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
-from experiments.lab.figures import key, panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, key, panels, series, stacked, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, ReLU, Snapshot, initializers
+from .shared import band, drawn, hidden, measured
 
 DEPTH, BIASED_DEPTH = 10, 6
 
@@ -152,5 +149,4 @@ def dead(dead_sets: Frame, biased: Frame) -> Figure:
         series(right, one, f"width {width}", colours.get(width, 6), x="bias")
     left.set(xlabel="ReLU layers", ylabel="share of networks", ylim=(-0.03, 1.03))
     right.set(xlabel="bias b of every unit at the start", ylabel="share of layers switched off", ylim=(0, None))
-    key(figure, [left, right])
-    return figure
+    return key(figure, [left, right])

@@ -3,29 +3,18 @@
 LSUV rescales orthogonal weights, layer by layer, until Wx + b has unit variance on data.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from experiments import theory
-from experiments.catalog.initialization.shared import (
-    SETTLED,
-    STUDENT,
-    first_digits,
-    hidden,
-    joined,
-    lsuv_and_he,
-    measured,
-    plain,
-)
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.lab.figures import COLOURS, MARKERS, key, panels, series
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import CrossEntropy, Dense, Job, Network, Snapshot, activations
 from scratch.activations import Activation
+from .shared import SETTLED, STUDENT, first_digits, hidden, joined, lsuv_and_he, measured, plain
 
 DEPTH = 6  # hidden layers
 FINITE_WIDTH = (
@@ -151,5 +140,4 @@ def lsuv(gains: Frame, variances: Frame, raw_ends: Frame) -> Figure:
         right.errorbar(one.rate, one.measured, one.standard_error, **look)
     right.set(xscale="log", xlabel="learning rate", ylabel="test loss at the end", ylim=(0, None))
     plain(right.xaxis, sorted(raw_ends.rate.unique()))
-    key(figure, [left, middle, right])
-    return figure
+    return key(figure, [left, middle, right])

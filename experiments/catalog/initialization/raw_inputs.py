@@ -3,17 +3,14 @@
 He's rule takes it for granted that they have mean square 1; LSUV looks at what comes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np
 
-from experiments.catalog.initialization.shared import SETTLED, STUDENT, batch_order, hidden, lsuv_and_he
 from experiments.data import load
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, over_seeds, table
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, over_seeds, table
 from scratch import SGD, Batch, CrossEntropy, Dense, Job, Network, Snapshot, Tanh
+from .shared import SETTLED, STUDENT, batch_order, hidden, lsuv_and_he
 
 SHIFT, STRETCH = 5.0, 6.0  # the digits' pixels are about 5 ± 6 before they are standardised
 FOLLOWED = 10  # steps over which all networks of the two implementations are compared

@@ -3,8 +3,6 @@
 2/n with n the layer before (He's rule), 2/(n−1) to the letter, or 2/(n_in+n_out) (Xavier's): the same draws, scaled by each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -13,13 +11,12 @@ import numpy as np
 import pandas as pd
 
 from experiments import theory
-from experiments.catalog.initialization.shared import UNIT, drawn, hidden, measured, moments
 from experiments.compare import probes
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import key, panels, series
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, Job, ReLU, Snapshot, initializers
 from scratch.initializers import Scheme
+from .shared import UNIT, drawn, hidden, measured, moments
 
 SHAPES = {  # the input's width first
     "narrow": (3, 3, 3, 3, 3, 3),
@@ -168,6 +165,4 @@ def readings(signals: Frame) -> Figure:
             series(ax, one, f"Var W = {label}", index, x="layer")
         ax.set_xlabel("layer")
         ax.set_xticks(sorted(signals.layer.unique()))
-    axes[0].set_ylabel("log₁₀ of signal / input")
-    key(figure, axes)
-    return figure
+    return key(figure, axes, ylabel="log₁₀ of signal / input")

@@ -3,32 +3,20 @@
 ReLU networks without biases from s times He's weights: the outputs are s^D times as large, and the window of scales closes with depth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-from experiments.catalog.initialization import LEARNED
-from experiments.catalog.initialization.shared import (
-    STUDENT,
-    UNIT,
-    batch_order,
-    first_digits,
-    he_times,
-    joined,
-    measured,
-    plain,
-    relu_layers,
-)
 from experiments.compare import probes
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
 from experiments.lab.figures import key, panels, series
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, CrossEntropy, Job, Network, Snapshot
+from . import LEARNED
+from .shared import STUDENT, UNIT, batch_order, first_digits, he_times, joined, measured, plain, relu_layers
 
 WIDTH, OPTIMIZER = 32, SGD(0.05, momentum=0.9)
 
@@ -141,5 +129,4 @@ def scales(accuracies: Frame, delays: Frame) -> Figure:
     right.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="steps until outputs are fourfold")
     plain(right.xaxis, [0.01, 0.02, 0.05, 0.1, 0.2])
     plain(right.yaxis, [20, 30, 50, 70, 100, 150, 200, 300, 500])
-    key(figure, [left, right])
-    return figure
+    return key(figure, [left, right])

@@ -1,7 +1,5 @@
 """What several pages share: stacks of random networks, a few digits, rows of what is measured of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -11,9 +9,7 @@ import numpy as np
 
 from experiments.compare.agreement import unit_roundoff
 from experiments.data import load
-from experiments.lab import Lab, stacked
-from experiments.lab.figures import COLOURS, series
-from experiments.lab.types import Array, Axes, Frame
+from experiments.lab import COLOURS, Array, Axes, Frame, Lab, series, stacked
 from scratch import Batch, Dense, InnerProduct, Job, Layer, Network, ReLU, initializers
 from scratch.initializers import Scheme, zeros
 from scratch.lsuv import lsuv

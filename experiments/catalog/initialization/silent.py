@@ -3,19 +3,16 @@
 The bias of its output, from the classes' shares: all weights 0, or born dead for all of the data.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from experiments.catalog.initialization.shared import UNIT, first_digits, hidden, measured
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked, table
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, stacked, table
 from scratch import SGD, CrossEntropy, Dense, Job, Layer, Network, ReLU, Snapshot, Tanh, initializers
 from scratch.randomness import generator
+from .shared import UNIT, first_digits, hidden, measured
 
 NARROW = (2, 10)  # width and hidden layers of the ReLU networks of which many are born dead
 EXAMPLES, RATE = 80, 0.1

@@ -3,17 +3,14 @@
 The singular values of one square layer fill a quarter circle; those of a product run apart exponentially, unless layers are orthogonal.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from scipy.special import psi
 
-from experiments.catalog.initialization.shared import STUDENT, UNIT, band, drawn, measured, moments, plain
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import key, panels, series
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, Dense, Identity, Snapshot, Tanh, initializers
+from .shared import STUDENT, UNIT, band, drawn, measured, moments, plain
 
 ORTHOGONAL_DEPTH = 50
 QUARTER_CIRCLE = 8 / (3 * np.pi)  # mean of the density √(4 − s²)/π on [0, 2]
@@ -219,5 +216,4 @@ def spectra(products: Frame, singular: Frame) -> Figure:
         band(right, one, index)
         series(right, one.drop(columns="predicted"), f"Gaussian, n = {n}", index, x="depth")
     right.set(xlabel="layers multiplied", ylabel="mean log₁₀ of s₁/s_n")
-    key(figure, [left, middle, right])
-    return figure
+    return key(figure, [left, middle, right])

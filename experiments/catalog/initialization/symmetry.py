@@ -3,8 +3,6 @@
 Equal units get equal gradients. Moved apart by a part in 10^k, they take as many more steps to become different as k is larger.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.catalog.initialization.shared import UNIT, first_digits, measured, passing
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, MARKERS, key, panels, series
@@ -21,6 +18,7 @@ from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, CrossEntropy, Dense, Job, Network, Snapshot, Tanh, initializers
 from scratch.network import Parameters
 from scratch.randomness import generator
+from .shared import UNIT, first_digits, measured, passing
 
 CONSTANT = 0.1  # every weight of the symmetric start
 EXAMPLES, RATE = 100, 0.2
@@ -220,5 +218,4 @@ def breaking_symmetry(symmetry: Frame) -> Figure:
     left.plot(bound.step, bound.predicted, color="#555555", linestyle="--", label="what rounding may grow to")
     left.set(yscale="log", xlabel="training steps", ylabel="rms difference between units")
     right.set(xlabel="training steps", ylabel="loss", ylim=(0, None))
-    key(figure, [left, right])
-    return figure
+    return key(figure, [left, right])

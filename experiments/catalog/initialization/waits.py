@@ -3,18 +3,15 @@
 Its gradient is of order s^(D−1): until the outputs grow, nothing seems to happen, the longer the deeper the network is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from experiments.catalog.initialization.shared import STUDENT, first_digits, he_times, measured, passing, relu_layers
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, over_seeds, table
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, over_seeds, table
 from scratch import SGD, CrossEntropy, Job, Network, Snapshot
+from .shared import STUDENT, first_digits, he_times, measured, passing, relu_layers
 
 WAIT = 4  # about what steps × s^(D−2) a network of D layers at scale s waits for: the smallest scale must fit in
 GROWTH = 4.0  # a network has waited until its outputs are so many times what they were

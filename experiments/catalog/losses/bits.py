@@ -3,8 +3,6 @@
 Integer labels instead of one-hot targets, and the same number added to all logits.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -12,12 +10,11 @@ import torch
 from torch.nn import functional
 
 import scratch as s
-from experiments.catalog.losses.shared import NOTES, PRECISIONS, alone
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare
 from scratch import Snapshot
 from scratch.categorical import indicator
 from scratch.randomness import generator
+from .shared import NOTES, PRECISIONS, alone
 
 BITS = "Not one bit may differ."
 

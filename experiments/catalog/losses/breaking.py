@@ -4,8 +4,6 @@ In exact arithmetic nowhere. In a computer's σ(z) is soon 1 and ln 0 is −∞;
 everywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,10 +12,9 @@ import numpy as np
 import torch
 
 import scratch as s
-from experiments.catalog.losses.shared import CASES, PRECISIONS, UNIT, alone, binary_exact, both_forms, logits, off
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked
+from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, stacked
 from experiments.lab.figures import COLOURS, RING, key, panels
-from experiments.lab.types import Claims, Figure, Frame
+from .shared import CASES, PRECISIONS, UNIT, alone, binary_exact, both_forms, logits, off
 
 GRID = np.geomspace(0.1, 1e4, 121)  # sizes of logits
 BREAKS: dict[str, Callable[[Any, Any], Any]] = {
@@ -177,8 +174,7 @@ def as_written(accuracy: Frame) -> Figure:
         ax.set_xticks([1e-1, 1e1, 1e3], ["0.1", "10", "1000"])
     axes[0].set_ylabel("relative error of the loss")
     axes[0].set_yticks([1e-18, 1e-12, 1e-6, 1, NOTHING * 4], ["10⁻¹⁸", "10⁻¹²", "10⁻⁶", "1", "∞, NaN"])
-    key(figure, axes)
-    return figure
+    return key(figure, axes)
 
 
 def errors(ax: Any, rows: Frame, label: str, index: int) -> None:

@@ -4,31 +4,16 @@ Value and gradient of binary cross-entropy and of cross-entropy against the note
 quotients, and against each other.
 """
 
-from __future__ import annotations
-
 from decimal import Decimal, localcontext
 
 import numpy as np
 
 import scratch as s
-from experiments.catalog.losses.shared import (
-    EXAMPLES,
-    MANY,
-    NOTES,
-    ROUNDING,
-    UNIT,
-    Literal,
-    alone,
-    binary_exact,
-    farthest,
-    probabilities,
-    spread,
-)
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, stacked
 from scratch.categorical import indicator
 from scratch.losses import Loss
 from scratch.randomness import generator
+from .shared import EXAMPLES, MANY, NOTES, ROUNDING, UNIT, Literal, alone, binary_exact, farthest, probabilities, spread
 
 STEP = 2.0**-16  # of difference quotients
 LOSSES: dict[str, Loss] = {"binary cross-entropy": s.BinaryCrossEntropy(), "cross-entropy": s.CrossEntropy()}

@@ -4,14 +4,11 @@ As many as e^|z| has, written as it stands: a single rounding is to blame. From 
 "no".
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from experiments.catalog.losses.shared import CASES, PRECISIONS, binary_exact, both_forms, logits, off
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare
-from experiments.lab.types import Claims, Frame
+from experiments.lab import Claim, Claims, Cost, Frame, Lab, cells, claims, compare
 from scratch.randomness import generator
+from .shared import CASES, PRECISIONS, binary_exact, both_forms, logits, off
 
 LOST = {"float64": (20.0, 30.0), "float32": (10.0, 12.5)}  # logits at which many digits are lost, but not all
 

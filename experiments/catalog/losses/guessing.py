@@ -4,17 +4,14 @@ Without any weights, ln K for K classes; who knows only how frequent the classes
 network pays less than theirs.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 import scratch as s
-from experiments.catalog.losses.shared import EXAMPLES, ROUNDING, UNIT, alone, farthest, probabilities, spread
 from experiments.data import load
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, stacked
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, stacked
 from scratch import Batch, Job
 from scratch.randomness import generator
+from .shared import EXAMPLES, ROUNDING, UNIT, alone, farthest, probabilities, spread
 
 
 def class_shares(data: str) -> Array:

@@ -1,7 +1,5 @@
 """What is predicted of a wrong answer: the signal that a sigmoid unit is sent, and the time that it takes to unlearn it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from experiments.lab.types import Array

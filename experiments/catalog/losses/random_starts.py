@@ -4,22 +4,19 @@ Every example is then surely right or surely wrong. By cross-entropy the wrong h
 hardly an example does.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np
 
 import scratch as s
-from experiments.catalog.losses import laws
-from experiments.catalog.losses.shared import BINARY, OTHER, decades
 from experiments.data import load
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
-from experiments.lab.figures import facets
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, facets, figure, over_seeds, stacked, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, Job, Snapshot
 from scratch.network import Parameters
 from scratch.randomness import generator
+from . import laws
+from .shared import BINARY, OTHER, decades
 
 
 @cells(lambda options: [{"scale": scale} for scale in options.scales], cost=Cost(0.1, 40))

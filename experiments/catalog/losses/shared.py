@@ -1,7 +1,5 @@
 """What several pages share: a loss alone, the entry farthest from its prediction, and the notes' formula in its several forms."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
@@ -14,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 import scratch as s
-from experiments.lab import Lab, Shots
-from experiments.lab.types import Array, Frame
+from experiments.lab import Array, Frame, Lab, Shots
 from scratch import Batch, Job, Layer
 from scratch.losses import Elementwise, Loss
 from torchref.losses import twin

@@ -4,8 +4,6 @@ From starts whose output weights are large, yes: they begin surely wrong. And wh
 its first term alone?
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -14,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 import scratch as s
-from experiments.catalog.losses.shared import BINARY, NOTES, Literal
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, looks, over_seeds, table
 from experiments.lab.figures import COLOURS, key, panels, series
@@ -25,6 +22,7 @@ from scratch.initializers import lecun
 from scratch.losses import Loss
 from scratch.network import Parameters
 from scratch.randomness import batches, stack
+from .shared import BINARY, NOTES, Literal
 
 BATCH, HIDDEN = 60, 16
 RATE = 0.1
@@ -178,7 +176,4 @@ def real_networks(curves: Frame) -> Figure:
                 series(ax, one, loss, index, x="step")
                 ours = one[one.backend == "scratch"].sort_values("step")
                 ax.plot(ours.step, ours.measured, color=COLOURS[index], linewidth=0.8, alpha=0.6)
-        ax.set(xlabel="step", ylim=(0, 1.02))
-    axes[0].set_ylabel("accuracy, training set")
-    key(figure, axes, predicted=False)
-    return figure
+    return key(figure, axes, predicted=False, xlabel="step", ylim=(0, 1.02), ylabel="accuracy, training set")

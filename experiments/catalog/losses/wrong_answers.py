@@ -4,20 +4,17 @@ Cross-entropy teaches it by a − y, squared error by 2(a − y)·a(1 − a), wh
 one needs a time in proportion to how wrong it is, the other one that grows exponentially.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 
 import scratch as s
-from experiments.catalog.losses import laws
-from experiments.catalog.losses.shared import BINARY, OTHER, UNIT, decades, farthest
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import key, panels, series
-from experiments.lab.types import Claims, Figure, Frame
 from scratch import Batch, Job
 from scratch.network import Parameters
+from . import laws
+from .shared import BINARY, OTHER, UNIT, decades, farthest
 
 
 @cells(lambda options: [{"loss": loss} for loss in BINARY], cost=Cost(0.05, 11))
@@ -128,5 +125,4 @@ def wrong(signal: Frame, times: Frame) -> Figure:
     axes[0].set(xlabel="logit z (wrong on the left)", ylabel="size of ∂J/∂z", yscale="log", ylim=(1e-9, 5))
     axes[1].set(xlabel="s: how far on the wrong side it starts", ylabel="time to z = 0 (rate × steps)", yscale="log")
     decades(axes[1].yaxis, times.measured)
-    key(figure, axes)
-    return figure
+    return key(figure, axes)

@@ -4,8 +4,6 @@ A matrix product reads short numbers, adds exact products in float32 and rounds 
 product reads and nothing else.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,17 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from experiments.catalog.precision.formats import (
-    BF16,
-    FLOAT32,
-    FORMATS,
-    Format,
-    jittered,
-    rounded,
-    spacing,
-    stochastic,
-    unheld,
-)
 from experiments.lab.types import Array
 from scratch import SGD, CrossEntropy, Dense, Layer
 from scratch.categorical import indicator
@@ -31,6 +18,7 @@ from scratch.layers import Shape, Tensors
 from scratch.network import Parameters
 from scratch.optimizers import Memory
 from scratch.randomness import generator
+from .formats import BF16, FLOAT32, FORMATS, Format, jittered, rounded, spacing, stochastic, unheld
 
 # --- scratch: layers whose numbers are rounded ------------------------------------------------------------------------------
 

@@ -3,18 +3,15 @@
 TF32, fp16 and bf16, which scratch rounds to on float32's bits, against the definition and against PyTorch's own types.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from experiments.catalog.precision import native
-from experiments.catalog.precision.formats import SHORT, Format, defined, rounded, spacing
-from experiments.lab import Claim, Cost, cells, claims, compare
-from experiments.lab.types import Array, Frame
+from experiments.lab import Array, Claim, Cost, Frame, cells, claims, compare
 from scratch.randomness import generator
+from . import native
+from .formats import SHORT, Format, defined, rounded, spacing
 
 
 @cells(cost=Cost(0.35, 35))

@@ -3,8 +3,6 @@
 A format has p significant bits; u = 2⁻ᵖ is the largest relative error of rounding to nearest, ties to even.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

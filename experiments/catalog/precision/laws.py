@@ -1,13 +1,11 @@
 """What is predicted of rounding errors: worst-case bounds, random errors from the partial sums themselves, stagnation."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np
 
-from experiments.catalog.precision.formats import BF16, FLOAT32, Format, defined, spacing
 from experiments.lab.types import Array
+from .formats import BF16, FLOAT32, Format, defined, spacing
 
 CHANCE = 0.01  # how often the probabilistic bound may be exceeded
 LAMBDA = float(np.sqrt(2 * np.log(2 / CHANCE)))  # 2·exp(−λ²/2) is that chance

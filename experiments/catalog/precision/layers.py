@@ -3,32 +3,17 @@
 As if each rounding were random: every format's error is predicted at every depth, and lies far below what the worst case allows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.catalog.precision.formats import FLOAT64, FORMATS
-from experiments.catalog.precision.laws import Worst
-from experiments.catalog.precision.shared import (
-    GREY,
-    LONG,
-    Nets,
-    Signals,
-    averages,
-    both,
-    model,
-    relative,
-    roots,
-    seen,
-    signals,
-    study,
-)
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
 from experiments.lab.figures import COLOURS, facets, key, panels, series
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Softmax
+from .formats import FLOAT64, FORMATS
+from .laws import Worst
+from .shared import GREY, LONG, Nets, Signals, averages, both, model, relative, roots, seen, signals, study
 
 KINDS = {"activation": "going up: pre-activations", "gradient": "coming down: ∂J/∂z"}
 
@@ -222,7 +207,4 @@ def bounds(layers: Frame) -> Figure:
         ax.plot(ours.layer, np.sqrt(ours.bound), color=COLOURS[1], label="worst case")
         ax.plot(ours.layer, np.sqrt(ours.probable), color=COLOURS[1], linestyle="--", label="probabilistic")
         ax.axhline(1, **GREY, linestyle=":")
-        ax.set(xlabel="layer", yscale="log")
-    axes[0].set_ylabel("relative error (dotted: 1)")
-    key(figure, axes)
-    return figure
+    return key(figure, axes, xlabel="layer", yscale="log", ylabel="relative error (dotted: 1)")

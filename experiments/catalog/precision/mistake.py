@@ -3,8 +3,6 @@
 Of two correct ones the difference is predicted, from one's own rounding errors; beside it stands what a planted mistake does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
@@ -12,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.catalog.precision.shared import LONG, Signals, averages, relative, signals, study
 from experiments.compare.backends import backends
-from experiments.lab import Claim, Cost, cells, claims, compare, stacked, table
-from experiments.lab.types import Claims, Frame
+from experiments.lab import Claim, Claims, Cost, Frame, cells, claims, compare, stacked, table
 from scratch import Job, Snapshot
+from .shared import LONG, Signals, averages, relative, signals, study
 
 KEY = ["format", "signal", "layer"]
 

@@ -1,7 +1,5 @@
 """The same networks in PyTorch: in its own bfloat16 and float16, and in float32 rounded on its bits where the CPU has no TF32."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from experiments.catalog.precision.arithmetic import Cast, Kept, Scaled, Short
-from experiments.catalog.precision.formats import BF16, TF32
 from scratch import Dense
 from scratch.randomness import generator
 from torchref.layers import twin
 from torchref.losses import twin as twin_of_loss
 from torchref.optimizers import twin as twin_of_optimizer
+from .arithmetic import Cast, Kept, Scaled, Short
+from .formats import BF16, TF32
 
 NATIVE = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -1,7 +1,5 @@
 """Every order in which a dot product may be summed, in scratch and in PyTorch's own types: x, y (trials, n) -> (trials,)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import reduce
 
@@ -9,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.catalog.precision import native
-from experiments.catalog.precision.formats import FLOAT32, Format, rounded, truncated
 from experiments.lab.types import Array
+from . import native
+from .formats import FLOAT32, Format, rounded, truncated
 
 Sum = Callable[[Array, Array, Format, str], Array]
 

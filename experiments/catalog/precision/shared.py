@@ -1,7 +1,5 @@
 """What several pages share: the networks and their examples, both implementations in a format, relative errors and the random model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,17 +8,16 @@ import numpy as np
 import pandas as pd
 
 import scratch as s
-from experiments.catalog.precision import arithmetic, native
-from experiments.catalog.precision.formats import BF16, FLOAT32, FLOAT64, FORMATS, Format, jittered, rounded
 from experiments.compare import probes
 from experiments.compare.backends import backends
 from experiments.data import load
-from experiments.lab import Lab, Shots, stacked
-from experiments.lab.types import Array, Frame
+from experiments.lab import Array, Frame, Lab, Shots, stacked
 from scratch import Batch, CrossEntropy, Job, Layer, Network, Snapshot
 from scratch.initializers import lecun, small_normal
 from scratch.network import Parameters
 from scratch.randomness import generator, stack
+from . import arithmetic, native
+from .formats import BF16, FLOAT32, FLOAT64, FORMATS, Format, jittered, rounded
 
 EXAMPLES = 40  # more than classes, fewer than units
 CLASSES = 10

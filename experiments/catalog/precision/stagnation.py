@@ -3,8 +3,6 @@
 Where half the spacing of the sum is more than any term that is still to come: bf16 sums of numbers below 1 stop at 256.
 """
 
-from __future__ import annotations
-
 from itertools import accumulate
 from typing import Any
 
@@ -13,13 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from experiments.catalog.precision import laws
-from experiments.catalog.precision.formats import BF16, rounded, stochastic
-from experiments.catalog.precision.shared import GREY, operands
-from experiments.lab import Claim, Cost, cells, claims, compare, figure, stacked
-from experiments.lab.figures import facets
-from experiments.lab.types import Array, Claims, Figure, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, cells, claims, compare, facets, figure, stacked
 from scratch.randomness import generator
+from . import laws
+from .formats import BF16, rounded, stochastic
+from .shared import GREY, operands
 
 CURVE = 16  # points at which a growing sum is looked at
 MODES = {"nearest": "bf16, to nearest", "stochastic": "bf16, at random"}

@@ -4,21 +4,18 @@ It depends on the order of the sum, and is predicted from the partial sums: erro
 spacing of their sum.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments.catalog.precision import laws
-from experiments.catalog.precision.formats import BF16, FLOAT32, FORMATS, Format, rounded
-from experiments.catalog.precision.orders import ORDERS
-from experiments.catalog.precision.shared import GREY, operands, roots
-from experiments.lab import Claim, Cost, cells, claims, compare, figure, stacked
+from experiments.lab import Array, Claim, Cost, Figure, Frame, cells, claims, compare, figure, stacked
 from experiments.lab.figures import key, panels, series
-from experiments.lab.types import Array, Figure, Frame
+from . import laws
+from .formats import BF16, FLOAT32, FORMATS, Format, rounded
+from .orders import ORDERS
+from .shared import GREY, operands, roots
 
 LONGEST = 10_000  # terms of a sum in a short format: every step is a step of Python's
 ASKED = (  # order of summation, format, kinds of numbers
@@ -209,7 +206,4 @@ def sums(dots: Frame) -> Figure:
             ax.plot(lengths, lengths**power, linestyle=":", **GREY)
             at = (lengths[0], lengths[0] ** power)
             ax.annotate(said, at, (0, 5), textcoords="offset points", color="#555555")
-        ax.set(xlabel="terms n", xscale="log", yscale="log")
-    axes[0].set_ylabel("error in units of u·Σ|ab|")
-    key(figure, axes)
-    return figure
+    return key(figure, axes, xlabel="terms n", xscale="log", yscale="log", ylabel="error in units of u·Σ|ab|")

@@ -4,8 +4,6 @@ Less than others: their spacing is larger than most updates, which are then not 
 does rounding at random.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,9 +11,6 @@ import numpy as np
 import pandas as pd
 
 import scratch as s
-from experiments.catalog.precision import arithmetic, native
-from experiments.catalog.precision.formats import BF16, FLOAT32, FORMATS, Format, defined, rounded, spacing
-from experiments.catalog.precision.shared import averages, seen
 from experiments.compare import probes
 from experiments.compare.backends import backends
 from experiments.data import load
@@ -26,6 +21,9 @@ from scratch import Batch, Job, Network, Snapshot
 from scratch.initializers import lecun
 from scratch.network import Parameters
 from scratch.randomness import batches, stack
+from . import arithmetic, native
+from .formats import BF16, FLOAT32, FORMATS, Format, defined, rounded, spacing
+from .shared import averages, seen
 
 HIDDEN, BATCH = 32, 60
 LOOKS = 8  # how often a training run is looked at, if it is long enough
@@ -235,5 +233,4 @@ def training(gaps: Frame, still: Frame) -> Figure:
         series(axes[1], still[still.layer == layer], f"weights of layer {layer}", index, x="step")
     axes[0].set(xlabel="step", ylabel="loss minus float32's")
     axes[1].set(xlabel="step", ylabel="share unchanged by an update", ylim=(0, 1))
-    key(figure, axes)
-    return figure
+    return key(figure, axes)

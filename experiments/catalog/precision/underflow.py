@@ -4,17 +4,14 @@ All of at most 2⁻²⁵: in a deep network of small weights more at every layer
 back, and bf16, whose range is float32's, never loses them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from experiments.catalog.precision.arithmetic import Scaled
-from experiments.catalog.precision.formats import FLOAT64, FORMATS, Format
-from experiments.catalog.precision.shared import averages, both, model, nets, relative, seen, signals
 from experiments.compare import probes
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
-from experiments.lab.figures import facets
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, facets, figure, stacked, table
 from experiments.lab.types import Array, Claims, Figure, Frame
+from .arithmetic import Scaled
+from .formats import FLOAT64, FORMATS, Format
+from .shared import averages, both, model, nets, relative, seen, signals
 
 SMALL = 0.3  # of LeCun's weights: every layer divides the gradient by about three, and tanh is all but linear
 ROOM = 2.0**4  # how far below fp16's largest number a scale leaves the largest gradient

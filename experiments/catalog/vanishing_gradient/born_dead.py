@@ -3,16 +3,13 @@
 Its gradient is then exactly 0, and nothing will ever be learned from that input.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from experiments import theory
-from experiments.catalog.vanishing_gradient.shared import exact_job, hidden, moments
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import facets
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Network, Snapshot, activations, initializers
+from .shared import exact_job, hidden, moments
 
 
 @cells(lambda options: [{"width": n, "depth": depth} for n, depth in ((2, 3), (3, 5), (5, 20))], cost=Cost(1.2, 560))

@@ -3,24 +3,14 @@
 Over a length that weights and biases alone decide: an ordered network forgets, a chaotic one amplifies, by χ₁ a layer.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from experiments import theory
-from experiments.catalog.vanishing_gradient.shared import (
-    FINITE_WIDTH,
-    MEAN_FIELD,
-    first_examples,
-    gaussian,
-    hidden,
-    moments,
-)
 from experiments.compare import probes
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, table
-from experiments.lab.types import Array, Claims, Frame
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, table
 from scratch import Batch, InnerProduct, Job, Network, Snapshot, activations
 from scratch.randomness import generator, stack
+from .shared import FINITE_WIDTH, MEAN_FIELD, first_examples, gaussian, hidden, moments
 
 DEPTH, SIGMA_B2 = 20, 0.05  # layers; variance of the biases, as in Schoenholz 2017
 

@@ -4,24 +4,11 @@ The gradient explodes by as many factors as there are layers, and training ends 
 keeps training alive, but it does not repair the network.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from experiments.catalog.vanishing_gradient.shared import (
-    EXAMPLES,
-    FINITE_WIDTH,
-    OPTIMIZER,
-    classifying,
-    followed,
-    gaussian,
-    guessing,
-    hidden,
-    moments,
-)
 from experiments.compare import probes
 from experiments.compare.agreement import unit_roundoff
 from experiments.compare.backends import backends
@@ -31,6 +18,7 @@ from experiments.lab.figures import facets, key, panels, runs
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, ClipNorm, Dense, InnerProduct, Job, Network, Snapshot, activations
 from scratch.randomness import generator, stack
+from .shared import EXAMPLES, FINITE_WIDTH, OPTIMIZER, classifying, followed, gaussian, guessing, hidden, moments
 
 FACTORS = (2.0, 4.0)  # times He's variance, before training
 HIDDEN = 10  # layers of the ReLU networks whose training explodes
@@ -237,5 +225,4 @@ def clipping(clipped: Frame) -> Figure:
         runs(ax, losses[losses.init == init], init, index)
     ax.axhline(clipped.guessing.max(), color="#555555", linestyle="--", linewidth=1)
     ax.set(xlabel="steps", ylabel="test loss (cross-entropy)", yscale="log")
-    key(figure, [ax], predicted=False)
-    return figure
+    return key(figure, [ax], predicted=False)

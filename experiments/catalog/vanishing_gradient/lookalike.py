@@ -3,17 +3,14 @@
 Layer by layer a ReLU network turns all inputs into one direction.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from experiments.catalog.vanishing_gradient.repair_laws import correlations
-from experiments.catalog.vanishing_gradient.shared import FINITE_WIDTH, hidden, moments
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
 from experiments.lab.figures import COLOURS, key, panels, series
-from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, InnerProduct, Job, Network, Snapshot, activations, initializers
 from scratch.randomness import generator, stack
+from .repair_laws import correlations
+from .shared import FINITE_WIDTH, hidden, moments
 
 STARTS = (-0.9, 0.0, 0.9)  # correlations of the inputs that are followed through ReLU layers
 LAYERS = 20
@@ -78,5 +75,4 @@ def lookalike(lookalikes: Frame) -> Figure:
     for index, start in starts:
         ax.axhline(start, color=COLOURS[index], linestyle="--", linewidth=1)
     ax.set(xlabel="layer", ylabel="correlation of the outputs", ylim=(-1, 1.05), xticks=(1, 5, 10, 15, 20))
-    key(figure, [ax])
-    return figure
+    return key(figure, [ax])

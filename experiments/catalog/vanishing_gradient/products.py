@@ -3,20 +3,17 @@
 It shrinks, or spreads, exponentially: exactly so in random products, in deep linear networks, and in narrow ReLU networks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 from experiments import theory
-from experiments.catalog.vanishing_gradient.shared import EXACT, exact_job, growth, hidden, moments
 from experiments.compare.agreement import unit_roundoff
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
-from experiments.lab.figures import panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, panels, series, stacked, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Dense, Job, Network, Snapshot, activations, initializers
+from .shared import EXACT, exact_job, growth, hidden, moments
 
 FACTORS, LAYERS, WIDTH = (
     20,

@@ -3,19 +3,8 @@
 The same draws and batches for both; each layer of He's network hands on √2 times as much.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
-from experiments.catalog.vanishing_gradient.shared import (
-    PLATEAU,
-    classifiers,
-    first_examples,
-    followed,
-    guessing,
-    hidden,
-    moments,
-)
 from experiments.compare import probes
 from experiments.compare.agreement import unit_roundoff
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
@@ -23,6 +12,7 @@ from experiments.lab.figures import key, panels, runs
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, Dense, InnerProduct, Job, Network, Snapshot, activations, initializers
 from scratch.randomness import generator, stack
+from .shared import PLATEAU, classifiers, first_examples, followed, guessing, hidden, moments
 
 DEPTHS = (2, 10, 30)  # at which gradients are compared before training
 SHALLOW = 5  # layers; below, the two schemes hardly differ
@@ -178,6 +168,4 @@ def he_against_xavier(race: Frame) -> Figure:
         ax.axhline(losses.guessing.iloc[0], color="#555555", linestyle="--", linewidth=1)
         ax.set_xlabel("steps")
         ax.set_ylim(0, 1.5 * losses.guessing.iloc[0])
-    axes[0].set_ylabel("test loss (cross-entropy)")
-    key(figure, axes, predicted=False)
-    return figure
+    return key(figure, axes, predicted=False, ylabel="test loss (cross-entropy)")

@@ -4,8 +4,6 @@ Wide networks, weights of variance σ_w²/n, no biases. J is the loss, l a layer
 nothing, batch norm below the activation, or a skip connection h + αWφ(h) with α = 1 or 1/√L.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import roots_gegenbauer
 

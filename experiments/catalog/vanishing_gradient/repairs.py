@@ -3,19 +3,14 @@
 One thing changed at a time: other weights, batch norm, skip connections. Theory predicts the gradient at every layer before training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from experiments import theory
-from experiments.catalog.vanishing_gradient import repair_laws
-from experiments.catalog.vanishing_gradient.shared import EXAMPLES, FINITE_WIDTH, hidden
 from experiments.compare import probes
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
-from experiments.lab.figures import key, panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, key, over_seeds, panels, series, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import (
     Batch,
@@ -32,6 +27,8 @@ from scratch import (
 )
 from scratch.network import Parameters
 from scratch.randomness import generator, stack
+from . import repair_laws
+from .shared import EXAMPLES, FINITE_WIDTH, hidden
 
 TINY = 1e-30  # an ε of batch norm that is nothing beside any variance here
 LN_100 = 2 * np.log(10)  # from the natural logarithm of a square to the power of ten
@@ -199,7 +196,10 @@ def repairs(repaired: Frame) -> Figure:
         for index, (label, (kind, init)) in enumerate(NAMES.items()):
             one = powers[(powers.activation == activation) & (powers.kind == kind) & (powers.init == init)]
             series(ax, one[one.measured > -7], label, index, x="layer")
-        ax.set(xlabel="layer (1 is next to the input)", ylim=(-7, 5))
-    axes[0].set_ylabel("log₁₀ of ‖∂J/∂z‖ rel. to the last layer's")
-    key(figure, axes)
-    return figure
+    return key(
+        figure,
+        axes,
+        xlabel="layer (1 is next to the input)",
+        ylim=(-7, 5),
+        ylabel="log₁₀ of ‖∂J/∂z‖ rel. to the last layer's",
+    )

@@ -1,7 +1,5 @@
 """What several pages share: networks, jobs, and moments of what a stack of networks shows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +7,7 @@ import numpy as np
 
 from experiments.compare import probes
 from experiments.data import load
-from experiments.lab import Lab, looks
-from experiments.lab.types import Array, Frame
+from experiments.lab import Array, Frame, Lab, looks
 from scratch import SGD, Batch, CrossEntropy, Dense, InnerProduct, Job, Layer, Network, Snapshot, activations
 from scratch.initializers import Scheme
 from scratch.network import Parameters

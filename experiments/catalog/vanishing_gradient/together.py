@@ -3,15 +3,11 @@
 At the same parameters, in every network that any page looks at; and after each has trained alone.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
-from experiments.catalog.vanishing_gradient.shared import classifiers
-from experiments.lab import Cost, Lab, cells, figure
-from experiments.lab.figures import COLOURS, MARKERS, panels
-from experiments.lab.types import Figure, Frame
+from experiments.lab import COLOURS, MARKERS, Cost, Figure, Frame, Lab, cells, figure, panels
 from scratch import initializers
+from .shared import classifiers
 
 DRIFTING = " xavier and he, depth 10"
 TRACKED = 60  # steps over which the two implementations' parameters are followed

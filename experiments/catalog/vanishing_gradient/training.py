@@ -3,13 +3,9 @@
 Networks of every activation, init scheme and depth in the same few steps: who has begun to learn.
 """
 
-from __future__ import annotations
-
-from experiments.catalog.vanishing_gradient.shared import classifiers, followed, guessing
-from experiments.lab import Cost, Lab, cells, figure, table
-from experiments.lab.figures import heatmap, panels
-from experiments.lab.types import Figure, Frame
+from experiments.lab import Cost, Figure, Frame, Lab, cells, figure, heatmap, panels, table
 from scratch import initializers
+from .shared import classifiers, followed, guessing
 
 SAME = {
     "notes": "he",

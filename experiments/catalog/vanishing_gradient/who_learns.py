@@ -3,21 +3,18 @@
 The gradient before training is predicted; whether the network then learns in a few steps is measured.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments.catalog.vanishing_gradient import repair_laws
-from experiments.catalog.vanishing_gradient.repairs import LN_100, NAMES, body, damped, of_init
-from experiments.catalog.vanishing_gradient.shared import BATCH, PLATEAU, classifying, followed, guessing
 from experiments.data import load
-from experiments.lab import Claim, Cost, Lab, cells, claims, figure, over_seeds, table
+from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, figure, over_seeds, table
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
-from experiments.lab.types import Claims, Figure, Frame
 from scratch import BatchNorm, Dense, activations, initializers
+from . import repair_laws
+from .repairs import LN_100, NAMES, body, damped, of_init
+from .shared import BATCH, PLATEAU, classifying, followed, guessing
 
 FEW = 5  # layers; so few need no repair: they learn, or not, whatever becomes of the gradient on its way
 LEARNS = (-1.0, 3.0)  # powers of ten between which the first layer's gradient must lie, as a multiple of the last's
@@ -154,5 +151,4 @@ def who_learns(mended: Frame) -> Figure:
     ax.set_xticks([-30, -10, -4, -1, 0, 1, 3], ["−30", "−10", "−4", "−1", "0", "1", "3"])
     ax.minorticks_off()
     ax.set_xlabel("log₁₀ of the first layer's gradient over the last's, predicted")
-    key(figure, [ax], predicted=False)
-    return figure
+    return key(figure, [ax], predicted=False)

@@ -4,22 +4,19 @@ In a wide network at initialization every layer multiplies the squared gradient 
 signal decide: gradients vanish or explode by as many factors as there are layers.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from experiments import theory
-from experiments.catalog.vanishing_gradient.shared import FINITE_WIDTH, first_examples, hidden
 from experiments.compare import probes
 from experiments.data import load
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
+from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, over_seeds, table
 from experiments.lab.figures import facets
-from experiments.lab.types import Claims, Figure, Frame
 from scratch import CrossEntropy, Dense, Job, Network, activations, initializers
 from scratch.randomness import stack
+from .shared import FINITE_WIDTH, first_examples, hidden
 
 TO_LOG = 2 * np.log(10)  # from a power of ten to the natural logarithm of the square
 KEY = ["depth", "activation", "init", "backend", "quantity"]
