@@ -55,6 +55,17 @@ def labels(random: Generator, shape: Shape) -> Array:
     return random.integers(0, classes, (*leading, examples))
 
 
+def without(ignored: int) -> Callable[[Generator, Shape], Array]:
+    """Labels of which some count: the mean over none is 0/0."""
+
+    def drawn(random: Generator, shape: Shape) -> Array:
+        y = labels(random, shape)
+        y[..., 0] = np.where((y == ignored).all(-1), (ignored + 1) % shape[-2], y[..., 0])
+        return y
+
+    return drawn
+
+
 def build(
     random: Generator,
     largest: int,
@@ -163,10 +174,10 @@ LOSSES: dict[str, Make] = {
     "CE, soft, class weights": of(*LABELLED, loss=s.CrossEntropy(WEIGHTS), target=uniform),
     "CE, smoothed": of(*LABELLED, loss=s.CrossEntropy(label_smoothing=0.1), target=labels),
     "CE, smoothed, weights": of(*LABELLED, loss=s.CrossEntropy(WEIGHTS, label_smoothing=0.2), target=labels),
-    "CE, label 2 ignored": of(*LABELLED, loss=s.CrossEntropy(ignore_index=2), target=labels),
+    "CE, label 2 ignored": of(*LABELLED, loss=s.CrossEntropy(ignore_index=2), target=without(2)),
     "NLL": of(*LABELLED, s.LogSoftmax(), loss=s.NegativeLogLikelihood(), target=labels),
     "NLL, weights, one ignored": of(
-        *LABELLED, s.LogSoftmax(), loss=s.NegativeLogLikelihood(WEIGHTS, ignore_index=0), target=labels
+        *LABELLED, s.LogSoftmax(), loss=s.NegativeLogLikelihood(WEIGHTS, ignore_index=0), target=without(0)
     ),
 }
 REGULARIZED = (s.Dense(4), s.BatchNorm(), s.Dense(3))
