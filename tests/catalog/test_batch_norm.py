@@ -389,7 +389,7 @@ def test_an_average_by_its_own_recursion():
     [
         {"batches": (4,)}, {"batches": (8, 8)}, {"batches": ()}, {"averaged": (1,)}, {"compared": (2, 1)}, {"scales": (0.0,)},
         {"stretches": (-1.0,)}, {"rates": (float("nan"),)}, {"depth": 3}, {"draws": 1}, {"train_steps": 10}, {"train_seeds": 1},
-        {"device": "abacus"}, {"pushes": ()}, {"rounds": 0}, {"noise_rates": (-1.0,)}, {"chains": 1}, {"noise_steps": 0},
+        {"pushes": ()}, {"rounds": 0}, {"noise_rates": (-1.0,)}, {"chains": 1}, {"noise_steps": 0},
         {"tried": (1.0, 1.0)}, {"places": ()}, {"tried_steps": 0}, {"tried_seeds": 1}, {"train_rate": 0.0}, {"train_width": 0},
     ],
 )  # fmt: skip
