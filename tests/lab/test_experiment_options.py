@@ -79,3 +79,11 @@ def test_an_option_says_all_in_one_place():
         Options(width=11)
     with pytest.raises(InvalidInput, match="Did you mean 'tanh'"):
         Options(names=("relu", "tahn"))
+
+
+@pytest.mark.parametrize("name", [name for name in names() if hasattr(load(name).options(), "device")])
+def test_a_device_that_is_not_there_is_refused_before_anything_runs(name):
+    """An hour of scratch's work before PyTorch says so."""
+    experiment = load(name)
+    with pytest.raises(InvalidInput, match="abacus"):
+        experiment.definition.cells(experiment.options(device="abacus"))

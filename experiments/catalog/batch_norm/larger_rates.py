@@ -110,9 +110,7 @@ def rates(span: Frame) -> Figure:
     return finished(figure, [ax], predicted=False)
 
 
-# --- a linear unit ---------------------------------------------------------------------------------------------------------
-
-INPUTS, EXAMPLES = 6, 32
+INPUTS, EXAMPLES = 6, 32  # of a linear unit
 MEANS = (0.0, 1.0, 3.0)  # of its inputs, whose variance is 1: the farther from 0, the steeper is one direction
 BRACKET = (-3.0, 2.0)  # powers of ten between which the largest rate is looked for
 CLOSING = (4, 60)  # rates that are tried side by side, and the steps after which the loss grows or falls

@@ -22,9 +22,6 @@ POPULATION = (3.0, 4.0)  # mean and variance of the numbers that running statist
 ROUNDING = 2.0**-53
 
 
-# --- networks --------------------------------------------------------------------------------------------------------------
-
-
 def single(network: Network, scheme: initializers.Scheme, seeds: int) -> Parameters:
     """A stack over seeds alone."""
     held = randomness.stack(network, [scheme], seeds, "float64")
@@ -100,9 +97,6 @@ def glance(lab: Lab, job: Job) -> Shots:
     return {name: backend.snapshot(job) for name, backend in backends(lab.device).items()}
 
 
-# --- tables ----------------------------------------------------------------------------------------------------------------
-
-
 def by_unit(found: Mapping[str, Array], name: str, values: Sequence[float], seeds: int, **columns: Any) -> Frame:
     """A row for every unit of a stack (values of ``name``, seeds), with a column for each array (…, o)."""
     axes = {name: values, "seed": range(seeds), "unit": range(UNITS)}
@@ -137,9 +131,6 @@ def over_pairs(gain: pd.Series, control: pd.Series) -> Frame:
         "control_error": other.agg(lambda each: each.sem()),
     }
     return Frame(columns).reset_index()
-
-
-# --- figures ---------------------------------------------------------------------------------------------------------------
 
 
 def joined(ax: Axes, table: Frame, label: str, index: int, *, x: str) -> None:

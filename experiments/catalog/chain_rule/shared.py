@@ -28,9 +28,6 @@ def multiplied(factors: Iterable[Any], x: Any, times: Callable[[Any, Any], Any] 
     return reduce(lambda below, w: times(w, below), factors, x)
 
 
-# --- by autodiff and by torch.autograd --------------------------------------------------------------------------------------
-
-
 def gradients(backend: str, program: Program, x: Array) -> Array:
     """∂z/∂x_k at every point: x (variables, points), each point on its own."""
     if backend == "scratch":
@@ -50,9 +47,6 @@ def curved(backend: str, program: Program, x: Array, v: Array) -> Array:
 
 def leaves(x: Sequence[Any] | Array) -> list[torch.Tensor]:
     return [torch.tensor(row, dtype=torch.float64, requires_grad=True) for row in x]
-
-
-# --- drawn ------------------------------------------------------------------------------------------------------------------
 
 
 def drawn(ax: Axes, table: Frame, index: int, label: str, x: str, y: str, predicted: str, first: int = 0) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.integrate import quad, solve_ivp
 
-from experiments.lab.types import Array
+from experiments.lab import Array
 
 
 def speed(a: float, s: float, depth: int) -> float:

@@ -7,7 +7,7 @@ without the 1/p; its weights are then those of the layer over p.
 import numpy as np
 from scipy.special import expit
 
-from experiments.lab.types import Array
+from experiments.lab import Array
 
 STEEPEST = 1 / 8  # the largest |A⁗|: a(1−a)(1−6a+6a²) at a = ½
 

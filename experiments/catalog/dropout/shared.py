@@ -39,9 +39,6 @@ BATCH = 50
 KEEP = "probability of keeping a unit, p"
 
 
-# --- all masks -------------------------------------------------------------------------------------------------------------
-
-
 def all_masks(features: int) -> Array:
     """Every mask there is, (2ⁿ, n, 1)."""
     return np.array(list(product([False, True], repeat=features)))[..., None]
@@ -81,9 +78,6 @@ def after_training(layers: tuple[Layer, ...], loss: Loss, parameters: Parameters
     return Job(Network(layers, len(batch.x)).inference.layers, loss, parameters, batch)
 
 
-# --- linear regression -----------------------------------------------------------------------------------------------------
-
-
 @lru_cache(maxsize=1)
 def diabetes() -> tuple[Array, Array]:
     """Ten measurements (10, 442) of diabetes patients and the disease's progress (1, 442), as scikit-learn ships them."""
@@ -101,9 +95,6 @@ def standardised(patients: int) -> Batch:
 
 def linear(keep: float) -> tuple[Layer, ...]:
     return Dropout(1 - keep), Dense(1, bias=False)
-
-
-# --- classification under all masks ----------------------------------------------------------------------------------------
 
 
 def pixels(features: int, images: int, classes: tuple[int, ...] = tuple(range(10))) -> Batch:
@@ -124,9 +115,6 @@ def learned(layers: tuple[Layer, ...], loss: Loss, batch: Batch) -> Parameters:
     noise = randomness.noise(network, 0, columns)
     (trained,) = training.train(Job(layers, loss, start, batch, columns, Adam(0.03), (100,), noise=noise))
     return trained.parameters
-
-
-# --- networks that overfit -------------------------------------------------------------------------------------------------
 
 
 def digit_networks(wrong: float, keep: float, examples: int, width: int, steps: int, seeds: int) -> tuple[Job, Batch]:

@@ -17,9 +17,6 @@ SHARE = (
 FIFTH = "A fifth of the bound counts as standard error"
 
 
-# --- jobs ------------------------------------------------------------------------------------------------------------------
-
-
 def job(layers: tuple[Layer, ...], parameters: Parameters, x: Array) -> Job:
     """The job of one look; the gradient at the output is no ones, lest agreement be easy."""
     network = Network(layers, x.shape[-2])
@@ -37,9 +34,6 @@ def keep_worst(lab: Lab) -> None:
     found = stacked(lab.agreement)
     at = found.groupby(["condition", "step", "quantity"], sort=False).ratio.idxmax()
     lab.agreement[:] = [found.loc[at]]
-
-
-# --- random shapes ---------------------------------------------------------------------------------------------------------
 
 
 def factors(inputs: int, trial: int, largest: int, seed: int, dtype: str) -> tuple[Array, Array]:
@@ -81,9 +75,6 @@ def network(units: tuple[int, int], x: Array, seed: int, *between: Layer) -> Job
     layers = (Dense(units[0]), *between, Tanh(), Dense(units[1]), Sigmoid())
     drawn = Network(layers, len(x)).initialize(lecun, lambda k: generator(seed, "weights", k), normal)
     return job(layers, tuple({name: a.astype(x.dtype) for name, a in named.items()} for named in drawn), x)
-
-
-# --- rounding --------------------------------------------------------------------------------------------------------------
 
 
 def gamma(roundings: Array | int, unit: float) -> Array:

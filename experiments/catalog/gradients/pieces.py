@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 import scratch as s
 from experiments.compare.witnesses import observed
-from experiments.lab.types import Array
+from experiments.lab import Array
 from scratch import Batch, InnerProduct, Job, Layer, Network
 from scratch.layers import Shape
 from scratch.losses import Loss

@@ -13,8 +13,6 @@ from .shared import band, drawn, hidden, measured
 
 DEPTH, BIASED_DEPTH = 10, 6
 
-# --- without bias ----------------------------------------------------------------------------------------------------------
-
 
 @cells(lambda options: [{"width": n} for n in options.dead_widths], cost=Cost(0.27, 170))
 def dead_shares(lab: Lab, width: int, dead_draws: int) -> Frame:
@@ -73,9 +71,6 @@ def dead_sets(dead_shares: Frame) -> Frame:
         single=single,
         standard_error=np.sqrt(np.maximum(middle * (1 - middle), 0) / dead_shares["count"]),
     )
-
-
-# --- with one --------------------------------------------------------------------------------------------------------------
 
 
 @cells(lambda options: [{"width": n} for n in (2, 3)], cost=Cost(0.25, 73))

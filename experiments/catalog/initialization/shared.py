@@ -23,9 +23,6 @@ TOLERANCE = 0.01  # of LSUV
 SETTLED = 300  # examples on which LSUV looks at variances
 
 
-# --- networks --------------------------------------------------------------------------------------------------------------
-
-
 def hidden(activation: Layer, widths: Sequence[int], bias: bool = False) -> tuple[Layer, ...]:
     """Dense and activation in turn."""
     return tuple(layer for n in widths for layer in (Dense(n, bias), activation))
@@ -71,9 +68,6 @@ def batch_order(schemes: int, seeds: int, examples: int, steps: int) -> Array:
     return np.repeat(np.stack(order, axis=1)[:, None], schemes, axis=1)
 
 
-# --- rows ------------------------------------------------------------------------------------------------------------------
-
-
 def measured(
     lab: Lab,
     shots: Mapping[str, Any],
@@ -107,9 +101,6 @@ def passing(looks: Sequence[int], sizes: Array, level: float) -> float:
     k = int(above[0])
     low, high = np.log(sizes[k - 1 : k + 1])
     return float(looks[k - 1] + (looks[k] - looks[k - 1]) * (np.log(level) - low) / (high - low))
-
-
-# --- figures ---------------------------------------------------------------------------------------------------------------
 
 
 def plain(axis: Any, ticks: Sequence[float]) -> None:

@@ -19,8 +19,6 @@ KURTOSIS = {"xavier_uniform": -1.2, "standard": -1.2, "xavier": 0.0}
 OTHER = {"xavier_uniform": "standard", "standard": "xavier_uniform", "xavier": "standard"}
 NAMES = {"xavier_uniform": "Glorot, uniform", "xavier": "Glorot, Gaussian", "standard": "standard"}
 
-# --- one layer -------------------------------------------------------------------------------------------------------------
-
 
 @cells(
     lambda options: [
@@ -80,9 +78,6 @@ def glorot(singular: Frame) -> Claims:
         "the other scheme's value",
         compare(singular, "{scheme}, n = {n}", **columns),
     )
-
-
-# --- products --------------------------------------------------------------------------------------------------------------
 
 
 @cells(

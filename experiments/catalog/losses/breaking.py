@@ -75,9 +75,6 @@ def first(broken: Callable[[Any], bool], dtype: str) -> Any:
     return high
 
 
-# --- what is predicted -----------------------------------------------------------------------------------------------------
-
-
 def breaks(step: str, dtype: str) -> float:
     """The z from which a step of the naive formula is rounded to something else than it is.
 

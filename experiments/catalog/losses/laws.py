@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.lab.types import Array
+from experiments.lab import Array
 
 
 def slope(loss: str, z: Array) -> Array:

@@ -60,9 +60,6 @@ def probabilities(z: Array) -> Array:
     return s.Softmax().forward({}, z)[0] if z.shape[-2] > 1 else s.Sigmoid().forward({}, z)[0]
 
 
-# --- the notes' formula: to fifty digits, as it stands, from logits, and read literally --------------------------------------
-
-
 def softplus_exact(z: float) -> Decimal:
     """ln(1 + e^z) to fifty digits; where e^−|z| is small, by its series, since 1 + e^−|z| would not hold it."""
     with localcontext(MANY):
@@ -126,9 +123,6 @@ def _(loss: Literal) -> nn.Module:
 class _Literal(nn.Module):
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         return ((1 - target) * logsigmoid(-output) - target * logsigmoid(output)).mean()
-
-
-# --- figures ---------------------------------------------------------------------------------------------------------------
 
 
 def decades(axis: Any, values: pd.Series) -> None:

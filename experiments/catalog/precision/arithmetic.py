@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from experiments.lab.types import Array
+from experiments.lab import Array
 from scratch import SGD, CrossEntropy, Dense, Layer
 from scratch.categorical import indicator
 from scratch.layers import Shape, Tensors
@@ -19,8 +19,6 @@ from scratch.network import Parameters
 from scratch.optimizers import Memory
 from scratch.randomness import generator
 from .formats import BF16, FLOAT32, FORMATS, Format, jittered, rounded, spacing, stochastic, unheld
-
-# --- scratch: layers whose numbers are rounded ------------------------------------------------------------------------------
 
 
 class InFormat:
@@ -141,9 +139,6 @@ class Kept(SGD):
     def descend(self, theta: Array, gradient: Array, memory: Memory, *rates: Any) -> None:
         super().descend(theta, gradient, memory, *rates)
         theta[...] = rounded(theta, BF16) if self.mode == "nearest" else stochastic(theta, BF16, memory["random"])
-
-
-# --- the model: every rounding an independent random error -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from experiments.lab.types import Array
+from experiments.lab import Array
 
 
 @dataclass(frozen=True)

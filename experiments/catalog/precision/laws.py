@@ -4,16 +4,13 @@ from functools import cache
 
 import numpy as np
 
-from experiments.lab.types import Array
+from experiments.lab import Array
 from .formats import BF16, FLOAT32, Format, defined, spacing
 
 CHANCE = 0.01  # how often the probabilistic bound may be exceeded
 LAMBDA = float(np.sqrt(2 * np.log(2 / CHANCE)))  # 2·exp(−λ²/2) is that chance
 RESOLVED = 4.0  # terms at least so many spacings of the sum large: smaller ones are not rounded at random
 TANH = 4.0  # units in the last place that either library's tanh, σ or exp may be off by
-
-
-# --- dot products -----------------------------------------------------------------------------------------------------------
 
 
 def addition(a: Array, b: Array, to: Format) -> Array:
@@ -77,9 +74,6 @@ def by_chance(products: Array, to: Format) -> Array:
     return (gap**2 * fraction * (1 - fraction)).sum(-1)
 
 
-# --- stagnation -------------------------------------------------------------------------------------------------------------
-
-
 @cache
 def terms() -> tuple[Array, Array]:
     """Every value that a product of two bf16 numbers, rounded from U[0, 1], takes after rounding to bf16, and how often."""
@@ -129,9 +123,6 @@ def drift(lengths: Array) -> Array:
         times.append(times[-1] + (2 * start - sums[-1]) / float(pace))
         sums.append(2 * start)
     return np.interp(lengths, times, sums)
-
-
-# --- networks: bounds that hold in the worst case ---------------------------------------------------------------------------
 
 
 class Worst:

@@ -7,14 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.lab.types import Array
+from experiments.lab import Array
 from . import native
 from .formats import FLOAT32, Format, rounded, truncated
 
 Sum = Callable[[Array, Array, Format, str], Array]
-
-
-# --- scratch ----------------------------------------------------------------------------------------------------------------
 
 
 def one_by_one(x: Array, y: Array, to: Format, device: str) -> Array:
@@ -48,9 +45,6 @@ def tensor_core(x: Array, y: Array, to: Format, device: str) -> Array:
 def library(x: Array, y: Array, to: Format, device: str) -> Array:
     """NumPy's own product of float32 vectors."""
     return np.matmul(x[:, None, :], y[:, :, None])[:, 0, 0]
-
-
-# --- PyTorch, in its own types ----------------------------------------------------------------------------------------------
 
 
 def torch_terms(x: Array, y: Array, to: Format, device: str) -> Tensor:

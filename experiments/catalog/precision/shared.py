@@ -28,9 +28,6 @@ GREY: Any = {"color": "#555555", "linewidth": 1.2, "zorder": 1}
 Signals = dict[str, list[Array]]  # "activation": the output of every Dense layer; "gradient": ∂J/∂ of it
 
 
-# --- networks ---------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Nets:
     """A stack of networks, each with examples of its own; the inputs are bf16 numbers, which every format holds."""
@@ -117,9 +114,6 @@ def longer(made: Nets) -> Signals:
     return _of_dense(job, trace.outputs, trace.douts, gradients)
 
 
-# --- their errors -----------------------------------------------------------------------------------------------------------
-
-
 def relative(a: Array, truth: Array) -> Array:
     """‖a − truth‖²/‖truth‖² of each network; ∞ where it is no number, which a mean would pass over."""
     found = (((a - truth) ** 2).sum((-1, -2)) / (truth**2).sum((-1, -2))).astype(np.float64)
@@ -160,9 +154,6 @@ def roots(rows: Frame, unit: Any = 1.0, predicted: str = "modelled") -> Frame:
     size = np.sqrt(rows.measured)
     error = np.where(size > 0, rows.standard_error / (2 * size.where(size > 0, 1)), 0)
     return rows.assign(measured=size / unit, predicted=np.sqrt(rows[predicted]) / unit, standard_error=error / unit)
-
-
-# --- numbers that are added -------------------------------------------------------------------------------------------------
 
 
 def operands(kind: str, trials: int, n: int) -> tuple[Array, Array]:

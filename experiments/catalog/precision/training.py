@@ -74,9 +74,6 @@ def trained(lab: Lab, job: Job, way: str) -> dict[str, list[Snapshot]]:
         return {backend: list(side.train(job)) for backend, side in backends(lab.device).items()}
 
 
-# --- what is learned --------------------------------------------------------------------------------------------------------
-
-
 @cells(lambda options: [{"way": way} for way in WAYS], makes=("training",), cost=Cost(4.2, 100))
 def learning(lab: Lab, way: str, seeds: int, steps: int, rate: float) -> Frame:
     """Loss, by the plain formula in float64, and accuracy on training and test set; ∞ for a network that has diverged."""
@@ -153,9 +150,6 @@ def paired(condition: str, values: pd.Series, control: pd.Series) -> Frame:
     found, other = (over_seeds(v.rename("value").reset_index(), ["backend"]) for v in (values, control))
     wrong = {"control_measured": other.measured, "control_error": other.standard_error}
     return compare(found, condition, predicted=0.0, **wrong)
-
-
-# --- what is not felt -------------------------------------------------------------------------------------------------------
 
 
 @cells(cost=Cost(4.2, 100))

@@ -26,8 +26,6 @@ FACTOR = 4.0  # times He's variance
 LIMIT = 3.0  # to which their gradient's norm is clipped
 WILD, TAMED = f"{FACTOR:g} × he", f"{FACTOR:g} × he, clipped"
 
-# --- before training -------------------------------------------------------------------------------------------------------
-
 
 @cells(cost=Cost(2.6, 660))
 def explosions(lab: Lab, depths: tuple[int, ...], width: int, seeds: int, dtype: str) -> Frame:
@@ -108,9 +106,6 @@ def exploding(exploded: Frame) -> Figure:
         ylabel="ln (‖∂J/∂z_first‖² / ‖∂J/∂z_last‖²)",
         size={"width": 4.4},
     )
-
-
-# --- training --------------------------------------------------------------------------------------------------------------
 
 
 @cells(makes=("clipping_runs", "first_steps"), cost=Cost(7.5, 140))

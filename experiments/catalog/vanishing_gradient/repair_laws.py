@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import roots_gegenbauer
 
 from experiments import theory
-from experiments.lab.types import Array
+from experiments.lab import Array
 from scratch.activations import Activation
 
 KINDS = ("plain", "batch norm", "skip", "skip/√L")

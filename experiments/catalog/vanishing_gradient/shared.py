@@ -38,9 +38,6 @@ def gaussian(sigma_w2: float) -> Scheme:
     return lambda g, shape: g.standard_normal(shape) * np.sqrt(sigma_w2 / shape[-1])
 
 
-# --- laws of stacks --------------------------------------------------------------------------------------------------------
-
-
 def exact_job(network: Network, draws: int, dtype: str, scheme: Scheme) -> Job:
     """A stack of ``draws`` networks without biases' influence, one input column and a fixed gradient at the output."""
     parameters = network.initialize(scheme, lambda k: generator(0, "draws", k), leading=(draws,))
@@ -88,9 +85,6 @@ def statistics(values: Array) -> list[dict[str, Any]]:
         {"count": count, "statistic": name, "measured": value, "standard_error": error}
         for name, (value, error) in found.items()
     ]
-
-
-# --- training --------------------------------------------------------------------------------------------------------------
 
 
 def classifying(
