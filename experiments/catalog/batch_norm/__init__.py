@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING, Literal
 
-from experiments.lab.options import Checked, Floats, Ints, option
+from experiments.lab.options import Checked, Floats, Ints, option, require_device
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +78,10 @@ class Options(Checked):
     train_steps: int = option(2500, "steps of the race", (20, 100_000), quick=250)
     train_seeds: int = option(6, "networks in the race, with and without batch norm", (2, 100), quick=5)
     device: str = option("cpu", "where PyTorch computes: cpu or cuda")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_device(self.device, "float64")
 
 
 PAGES = ("race", "larger_rates", "outgrown", "explosion", "moments", "after_training", "small_batches", "orthogonal")
