@@ -5,10 +5,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from experiments.lab.bench import Lab, Shots, looks
-    from experiments.lab.figures import COLOURS, MARKERS, RING, facets, heatmap, key, panels, runs, series
-    from experiments.lab.frames import compare, over_seeds, stacked
+    from experiments.lab.figures import (
+        COLOURS,
+        MARKERS,
+        RING,
+        decades,
+        facets,
+        fan,
+        heatmap,
+        joined,
+        key,
+        logarithmic,
+        panels,
+        runs,
+        series,
+        ticks,
+    )
+    from experiments.lab.frames import compare, matched, over_seeds, stacked
     from experiments.lab.judge import Claim
-    from experiments.lab.page import Cost, cells, claims, figure, table
+    from experiments.lab.page import Cost, cells, claims, each, figure, table
     from experiments.lab.types import Array, Axes, Claims, Figure, Frame
 
 __all__ = [
@@ -27,24 +42,46 @@ __all__ = [
     "cells",
     "claims",
     "compare",
+    "decades",
+    "each",
     "facets",
+    "fan",
     "figure",
     "heatmap",
+    "joined",
     "key",
+    "logarithmic",
     "looks",
+    "matched",
     "over_seeds",
     "panels",
     "runs",
     "series",
     "stacked",
     "table",
+    "ticks",
 ]
 ROOMS = {
     "experiments.lab.bench": ("Lab", "Shots", "looks"),
-    "experiments.lab.figures": ("COLOURS", "MARKERS", "RING", "facets", "heatmap", "key", "panels", "runs", "series"),
-    "experiments.lab.frames": ("compare", "over_seeds", "stacked"),
+    "experiments.lab.figures": (
+        "COLOURS",
+        "MARKERS",
+        "RING",
+        "decades",
+        "facets",
+        "fan",
+        "heatmap",
+        "joined",
+        "key",
+        "logarithmic",
+        "panels",
+        "runs",
+        "series",
+        "ticks",
+    ),
+    "experiments.lab.frames": ("matched", "compare", "over_seeds", "stacked"),
     "experiments.lab.judge": ("Claim",),
-    "experiments.lab.page": ("Cost", "cells", "claims", "figure", "table"),
+    "experiments.lab.page": ("Cost", "cells", "claims", "each", "figure", "table"),
     "experiments.lab.types": ("Array", "Axes", "Claims", "Figure", "Frame"),
 }
 

@@ -6,12 +6,13 @@ One look throughout: lines are predictions, filled points are scratch, rings aro
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -81,6 +82,51 @@ def series(ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str, y: 
     )
     ax.plot(shown[x], shown[y], color=colour, marker=marker, linestyle="none", markersize=5, label=label, zorder=3)
     ax.plot(ring[x], ring[y], color=colour, zorder=4, **RING)
+
+
+def joined(ax: Axes, table: pd.DataFrame, label: str, index: int, *, x: str, **line: Any) -> None:
+    """A series whose points, scratch's, are joined by a thin line: there is no prediction, or one of something else."""
+    series(ax, table, label, index, x=x)
+    ours = table[table.backend == "scratch"].sort_values(x)
+    look: Any = {"color": COLOURS[index], "linewidth": 0.8, "alpha": 0.6} | line
+    ax.plot(ours[x], ours.measured, **look)
+
+
+def fan(
+    ax: Axes,
+    table: pd.DataFrame,
+    by: str,
+    label: str = "{}",
+    *,
+    x: str,
+    first: int = 0,
+    draw: Callable[..., None] = series,
+) -> None:
+    """A series for each value of the column ``by``, in order, called ``label`` of it; colours from the one numbered ``first``."""
+    for index, value in enumerate(sorted(table[by].unique()), first):
+        draw(ax, table[table[by] == value], label.format(value), index, x=x)
+
+
+def ticks(axis: Axis, at: Sequence[float]) -> None:
+    """These ticks alone, in plain numbers: of a logarithmic axis, or where nothing lies between."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axis.set_major_locator(FixedLocator(list(at)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def decades(values: pd.Series) -> list[float]:
+    """1, 2 and 5 of each power of ten that is met, from half the smallest value to twice the largest."""
+    every = [m * 10.0**k for k in range(-9, 9) for m in (1, 2, 5)]
+    return [tick for tick in every if values.min() / 2 <= tick <= values.max() * 2]
+
+
+def logarithmic(axis: Axis, values: pd.Series) -> None:
+    """A logarithmic axis in plain numbers that reaches from the first of these ticks to the last."""
+    shown = decades(values)
+    axis.set_ticks(shown, [f"{tick:g}" for tick in shown])
+    axis.minorticks_off()
 
 
 def key(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True, ylabel: str = "", **axis: Any) -> Figure:

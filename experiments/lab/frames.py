@@ -33,6 +33,13 @@ def compare(table: pd.DataFrame, condition: str, **columns: Any) -> pd.DataFrame
     return frame[[name for name in frame.columns if name in KNOWN]]
 
 
+def matched(rows: pd.DataFrame, table: pd.DataFrame, at: Sequence[str]) -> pd.DataFrame:
+    """For each of the rows, what the table has under the same values of the columns ``at``: NaN where it has nothing."""
+    import pandas as pd
+
+    return table.set_index(list(at)).reindex(pd.MultiIndex.from_frame(rows[list(at)])).set_index(rows.index)
+
+
 def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Tables one under the other."""
     import pandas as pd

@@ -1,6 +1,7 @@
 """A page is one question in one file: cells, tables, claims and figures, in that order, wired by their names.
 
-    @cells(grid)        measures: ``grid(options)`` lists the settings of the cells; arguments are ``lab``, settings and options
+    @cells(grid)        measures: ``grid(options)`` lists the settings of the cells, as ``each(depth="depths")`` does; arguments are
+                        ``lab``, settings and options
     @table              derives a table from others
     @claims             yields what is claimed of tables
     @figure(title)      draws tables, and computes nothing; its docstring is the caption
@@ -12,9 +13,10 @@ argument of that name; so it is with options. An argument with a default may be 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -100,6 +102,18 @@ def cells(
 ) -> Callable[[Callable[..., Any]], Cells]:
     """The function measures: it gives back a table, or a dict of those that ``makes`` names."""
     return lambda function: Cells(function, (function.__name__,) if makes is None else tuple(makes), grid, cost)
+
+
+def each(**axes: str | Collection[Any]) -> Grid:
+    """A cell for each combination, the last one changing first: of an option's values, numbers in order, or of those given here."""
+
+    def values(options: Any, of: str | Collection[Any]) -> Collection[Any]:
+        found = getattr(options, of) if isinstance(of, str) else of
+        return sorted(found) if isinstance(of, str) and not any(isinstance(value, str) for value in found) else found
+
+    return lambda options: [
+        dict(zip(axes, point, strict=True)) for point in product(*(values(options, of) for of in axes.values()))
+    ]
 
 
 def table(function: Callable[..., Any]) -> Table:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln
 
-from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
-from experiments.lab.figures import panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, fan, figure, panels, series, table
+from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, Batch, BatchNorm, Job, SquaredError
 from scratch.network import Parameters
 from scratch.randomness import generator
@@ -21,7 +21,7 @@ from .shared import POPULATION, TINY, finished
 FOLLOWED = (1, 2, 3, 5, 8, 12, 20, 35, 60)  # batches after which running statistics are looked at
 
 
-@cells(lambda options: [{"batch": batch} for batch in options.averaged], cost=Cost(0.8, 430))
+@cells(each(batch="averaged"), cost=Cost(0.8, 430))
 def averages(lab: Lab, batch: int, units: int) -> Frame:
     """Running statistics of Gaussian numbers: mean and variance over independent units, after some numbers of batches."""
     steps, (mean, variance) = max(FOLLOWED), POPULATION
@@ -124,16 +124,13 @@ def wavering(running: Frame) -> Figure:
         standard_error=running.spread_error / (2 * np.sqrt(running.spread_law)),
     )
     for ax, (shown, statistic) in zip(axes, product((center, deviation), ("mean", "variance")), strict=True):
-        for index, batch in enumerate(sorted(shown.batch.unique())):
-            one = shown[(shown.batch == batch) & (shown.statistic == statistic)]
-            series(ax, one, f"batches of {batch}", index, x="step")
-        ax.set(xlabel="batches so far", xscale="log", ylim=(0, None))
-    axes[0].set_ylabel("mean over units")
+        fan(ax, shown[shown.statistic == statistic], "batch", "batches of {}", x="step")
     axes[2].set_ylabel("standard deviation over units")
-    return finished(figure, axes)
+    spans = {"xlabel": "batches so far", "xscale": "log", "ylim": (0, None)}
+    return finished(figure, axes, ylabel="mean over units", **spans)
 
 
-@cells(lambda options: [{"batch": batch} for batch in options.compared], cost=Cost(0.25, 190))
+@cells(each(batch="compared"), cost=Cost(0.25, 190))
 def gaps(lab: Lab, batch: int, units: int) -> Frame:
     """Mean square difference of the output in training and after it, the running statistics being the population's."""
     mean, variance = POPULATION

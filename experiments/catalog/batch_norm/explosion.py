@@ -8,7 +8,8 @@ from itertools import product
 
 import numpy as np
 
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, panels, series, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, fan, figure, over_seeds, stacked, table
+from experiments.lab.figures import panels, series
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, BatchNorm, Dense, Job, Layer, ReLU, Snapshot, SquaredError, initializers
 from scratch.network import Parameters
@@ -163,8 +164,7 @@ def explosion(profile: Frame, explosion_rates: Frame) -> Figure:
     figure, axes = panels(["ReLU: gradient by layer", "growth a layer"], width=3.8, height=3.1, share_y=False)
     relu = profile[profile.kind == "relu"]
     sizes = sorted(explosion_rates.batch.unique())
-    for index, batch in enumerate(sizes):
-        series(axes[0], relu[(relu.norm == "batch") & (relu.batch == batch)], f"batch of {batch}", index, x="layer")
+    fan(axes[0], relu[relu.norm == "batch"], "batch", "batch of {}", x="layer")
     plain = relu[(relu.norm == "none") & (relu.batch == sizes[-1])]
     series(axes[0], plain, "without batch norm", 7, x="layer")
     axes[0].set(xlabel="layer, 1 next to the input", ylabel="log₁₀ of squared gradient ratio")

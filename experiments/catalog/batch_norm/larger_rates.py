@@ -11,12 +11,13 @@ import numpy as np
 from experiments import data
 from experiments.compare import probes
 from experiments.compare.backends import Backend, backends
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, panels, series, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
+from experiments.lab.figures import joined, panels, series
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, Batch, BatchNorm, CrossEntropy, Dense, Job, Layer, Network, ReLU, SquaredError, initializers
 from scratch.optimizers import Rates
 from scratch.randomness import generator
-from .shared import beside, finished, fixed, joined, order, over_pairs, single, spread
+from .shared import beside, finished, fixed, order, over_pairs, single, spread
 
 WIDTH, DEPTH = 32, 3  # of the networks that learn the digits at many rates
 WORKS = 0.8  # share of the test digits that a learning rate which works gets right, after few steps

@@ -5,15 +5,16 @@ Over the batch that it is trained on, to the last digit: mean 0 and variance ÏƒÂ
 
 import numpy as np
 
-from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, stacked
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, figure, stacked
 from experiments.lab.figures import COLOURS, MARKERS, RING, panels
+from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import BatchNorm, CrossEntropy, Job, LayerNorm
 from scratch.randomness import generator
 from . import BATCH
 from .shared import ROUNDING, UNITS, beside, by_unit, digits, farthest, finished, layered, lively, spread
 
 
-@cells(lambda options: [{"layer": layer} for layer in ("batch", "layer")], cost=Cost(0.5, 94))
+@cells(each(layer=("batch", "layer")), cost=Cost(0.5, 94))
 def unit_moments(lab: Lab, layer: str, scales: tuple[float, ...], seeds: int) -> Frame:
     """Mean and variance of every unit over a batch of digits, before the normalization layer and after it."""
     norm = BatchNorm() if layer == "batch" else LayerNorm()

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from experiments import data
-from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, stacked
-from experiments.lab.figures import panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, fan, figure, panels, stacked
+from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, CrossEntropy, Job, randomness
 from . import BATCH, NORMS
 from .shared import INPUTS, ROUNDING, beside, digits, finished, lively, normed, norms
@@ -104,7 +104,7 @@ def of_algebra(algebra: Frame) -> Claims:
         yield Claim(name, statement, source, basis, control, compared)
 
 
-@cells(lambda options: [{"rate": rate} for rate in options.rates], cost=Cost(1.9, 180))
+@cells(each(rate="rates"), cost=Cost(1.9, 180))
 def growth(lab: Lab, rate: float, steps: int, seeds: int) -> Frame:
     """‖W‖² step by step under gradient descent, and what it was at first plus η² times all squared gradients since.
 
@@ -155,8 +155,5 @@ def weights_grow(growth: Frame) -> Figure:
     first = one.groupby(["backend", "norm", "rate"]).value.transform("first")
     held = one.assign(measured=one.value / first, predicted=one.predicted / first, standard_error=0.0)
     for ax, norm in zip(axes, NORMS, strict=True):
-        for index, rate in enumerate(sorted(held.rate.unique())):
-            series(ax, held[(held.norm == norm) & (held.rate == rate)], f"learning rate {rate:g}", index, x="step")
-        ax.set(xlabel="step of gradient descent")
-    axes[0].set_ylabel("‖W‖² / ‖W‖² at first")
-    return finished(figure, axes)
+        fan(ax, held[held.norm == norm], "rate", "learning rate {:g}", x="step")
+    return finished(figure, axes, xlabel="step of gradient descent", ylabel="‖W‖² / ‖W‖² at first")

@@ -6,7 +6,7 @@ A step that is too long makes the weights so long that the next ones turn them l
 import numpy as np
 
 from experiments import data
-from experiments.lab import COLOURS, Claim, Cost, Lab, cells, claims, compare, figure, panels, series, stacked, table
+from experiments.lab import COLOURS, Claim, Cost, Lab, cells, claims, compare, fan, figure, panels, stacked, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, Batch, CrossEntropy, Dense, Job, SquaredError, randomness
 from scratch.randomness import generator
@@ -161,14 +161,11 @@ def weights_outgrow(limited: Frame, outgrown: Frame) -> Figure:
     axes[0].plot(push, left_after(push), color=COLOURS[0], zorder=2)
     ours = one[one.norm == "batch"]
     scattered(axes[0], ours.iloc[::3], "a unit after one step", 0, x="push", y="share")
-    axes[0].set(xscale="log", yscale="log", ylim=(ours.share.min() / 2, 3))
-    axes[0].set(xlabel="length of the step, η‖g‖/‖w‖", ylabel="rate left, of its bound")
+    axes[0].set(yscale="log", ylim=(ours.share.min() / 2, 3), xlabel="length of the step, η‖g‖/‖w‖")
     fed = outgrown[(outgrown.norm == "batch") & (outgrown.step > 0)]
-    for index, rate in enumerate(sorted(fed.rate.unique()), 1):
-        series(axes[1], fed[fed.rate == rate], f"learning rate {rate:g}", index, x="step")
+    fan(axes[1], fed, "rate", "learning rate {:g}", x="step", first=1)
     limit = fed[fed.backend == "scratch"].drop_duplicates("step").sort_values("step")
     axes[1].plot(limit.step, limit.limit, color="black", linewidth=1.2, linestyle=":")
-    axes[1].set(xscale="log", yscale="log", xlabel="steps", ylabel="effective rate, η/‖w‖²")
+    axes[1].set(yscale="log", xlabel="steps", ylabel="effective rate, η/‖w‖²")
     axes[1].set_yticks([0.03, 0.1, 0.3], ["0.03", "0.1", "0.3"])
-    axes[1].set_yticks([], minor=True)
-    return finished(figure, axes)
+    return finished(figure, axes, xscale="log", ylabel="rate left, of its bound")

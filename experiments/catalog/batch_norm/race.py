@@ -11,11 +11,11 @@ import numpy as np
 from experiments import data
 from experiments.compare import probes
 from experiments.compare.backends import backends
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, panels, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, joined, over_seeds, panels, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, BatchNorm, CrossEntropy, Dense, Job, Layer, Network, Sigmoid, Snapshot, initializers
 from . import GOAL, NORMS
-from .shared import beside, finished, joined, order, over_pairs, single
+from .shared import beside, finished, order, over_pairs, single
 
 WEIGHT, LAYERS = 0.1, 3  # the standard deviation of the first weights, and the hidden layers
 PERCENTILES = (15, 50, 85)
@@ -162,6 +162,4 @@ def race(learning: Frame, inputs: Frame) -> Figure:
             joined(ax, one, f"{percentile}th percentile", index, x="step")
         ax.set(ylim=(low, high))
     axes[1].set_ylabel("input to the sigmoid")
-    for ax in axes:
-        ax.set(xlabel="training step", xscale="log")
-    return finished(figure, axes, predicted=False)
+    return finished(figure, axes, predicted=False, xlabel="training step", xscale="log")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments import data
 from experiments.compare.backends import backends
-from experiments.lab import COLOURS, MARKERS, RING, Array, Axes, Figure, Frame, Lab, Shots, key, series
+from experiments.lab import COLOURS, MARKERS, RING, Array, Axes, Figure, Frame, Lab, Shots, key
 from scratch import Batch, BatchNorm, Dense, Job, Layer, Network, Snapshot, Tanh, initializers, randomness
 from scratch.layers import Shape
 from scratch.network import Parameters
@@ -133,13 +133,6 @@ def over_pairs(gain: pd.Series, control: pd.Series) -> Frame:
     return Frame(columns).reset_index()
 
 
-def joined(ax: Axes, table: Frame, label: str, index: int, *, x: str) -> None:
-    """A series whose points, scratch's, are joined by a thin line."""
-    series(ax, table, label, index, x=x)
-    ours = table[table.backend == "scratch"].sort_values(x)
-    ax.plot(ours[x], ours.measured, color=COLOURS[index], linewidth=0.8, alpha=0.6)
-
-
 def scattered(ax: Axes, table: Frame, label: str, index: int, *, x: str, y: str) -> None:
     """Single points: one unit each, without an error."""
     for backend in ("scratch", "torchref"):
@@ -148,9 +141,9 @@ def scattered(ax: Axes, table: Frame, label: str, index: int, *, x: str, y: str)
         ax.plot(one[x], one[y], color=COLOURS[index], label=label if backend == "scratch" else None, zorder=3, **look)
 
 
-def finished(figure: Figure, axes: Sequence[Axes], *, predicted: bool = True) -> Figure:
+def finished(figure: Figure, axes: Sequence[Axes], **said: Any) -> Figure:
     """With its legend, and without the small ticks of logarithmic axes, which say little and take a quarter of the time."""
-    key(figure, axes, predicted=predicted)
+    key(figure, axes, **said)
     for ax in figure.axes:
         ax.minorticks_off()
     return figure

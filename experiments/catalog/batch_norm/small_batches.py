@@ -167,7 +167,6 @@ def two_examples(pairs: Frame) -> Figure:
     for ax, name in zip(axes, ("output", "passed"), strict=True):
         ax.plot(pairs.distance, pairs[f"{name}_law"], color=COLOURS[0], zorder=2)
         scattered(ax, pairs.iloc[::2], "a unit", 0, x="distance", y=name)
-        ax.set(xscale="log", xlabel="distance of the two inputs, d")
     axes[0].set(ylim=(0, 1.1), ylabel="x̂ of the larger one")
     axes[1].set(yscale="log", ylabel="share of the gradient below")
-    return finished(figure, axes)
+    return finished(figure, axes, xscale="log", xlabel="distance of the two inputs, d")

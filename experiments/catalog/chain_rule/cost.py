@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, cells, claims, compare, each, figure, table
 from experiments.lab.figures import panels, series
 from scratch.autodiff import Var, gradient, upstream
 from .shared import BACKENDS, leaves, legend, multiplied
@@ -71,7 +71,7 @@ def forward_mode(backend: str, w: Array, x: float) -> int:
     return sum(tally)
 
 
-@cells(lambda options: [{"n": n} for n in options.factors], cost=Cost(0.3, 10, {"n": 2}))
+@cells(each(n="factors"), cost=Cost(0.3, 10, {"n": 2}))
 def multiplications(n: int) -> Frame:
     """The multiplications that are done, whatever the numbers."""
     modes = {"reverse": reverse_mode, "complex step": forward_mode}

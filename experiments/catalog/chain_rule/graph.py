@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from matplotlib.patches import Circle
 
-from experiments.lab import COLOURS, Axes, Claim, Claims, Figure, Frame, cells, claims, compare, figure, panels, table
+from experiments.lab import Axes, Claim, Claims, Figure, Frame, cells, claims, compare, each, figure, table
+from experiments.lab.figures import COLOURS, panels
 from scratch.autodiff import Var, gradient, plain
 from scratch.tape import tape as text_of
 from .shared import AT, BACKENDS, EXAMPLES, leaves
@@ -28,7 +29,7 @@ SUBSCRIPTS = str.maketrans("123", "₁₂₃")
 RADIUS = 0.23
 
 
-@cells(lambda options: [{"example": example} for example in EXAMPLES], makes=("tape", "nodes", "edges"))
+@cells(each(example=EXAMPLES), makes=("tape", "nodes", "edges"))
 def written_down(example: str) -> dict[str, Frame]:
     """The tape as scratch prints it; the notes' nodes with their shares; the edges between them with their local derivatives."""
     nodes, edges = [], []

@@ -11,7 +11,7 @@ import torch
 
 from experiments.compare import agreement
 from experiments.compare.agreement import Difference
-from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, figure, stacked, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, each, figure, stacked, table
 from experiments.lab.figures import panels
 from scratch.autodiff import Var
 from scratch.gradcheck import U, complex_step
@@ -44,7 +44,7 @@ def stepped(backend: str, program: Program, x: Array) -> Array:
     return complex_step(values, x.T, axes=1).T
 
 
-@cells(lambda options: [{"example": example} for example in AT], cost=Cost(0.3, 11))
+@cells(each(example=AT), cost=Cost(0.3, 11))
 @fifty_digits()
 def slopes(lab: Lab, example: str, points: int, seed: int) -> Frame:
     """The distance of every ∂z/∂x_k from sympy's, the largest of all points; the control's, without one of the ways."""

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.lab import Array, Claim, Cost, Frame, Lab, cells, claims
+from experiments.lab import Array, Claim, Cost, Frame, Lab, cells, claims, each
 from scratch import Batch, Dense, InnerProduct, Job, Snapshot
 from scratch.randomness import generator
 from .laws import BOUNDED, Exact, bounded, distances, fifty_digits, largest, summed
 from .shared import curved, gradients, multiplied
 
 
-@cells(lambda options: [{"n": n} for n in options.factors], cost=Cost(2.5, 19, {"n": 3}))
+@cells(each(n="factors"), cost=Cost(2.5, 19, {"n": 3}))
 @fifty_digits()
 def chains(lab: Lab, n: int, draws: int, seed: int) -> Frame:
     """Every ∂y/∂w_i, the product rule and H v of random products: the largest distances of all draws."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 import torch
 
-from experiments.lab import Array, Claim, Claims, Cost, Frame, cells, claims
+from experiments.lab import Array, Claim, Claims, Cost, Frame, cells, claims, each
 from scratch.autodiff import hessian
 from scratch.randomness import generator
 from .laws import BOUNDED, bounded, distances, exactly, fifty_digits, largest, symbolic
@@ -27,7 +27,7 @@ def curvature(backend: str, program: Program, x: Array) -> Array:
     return torch.autograd.functional.hessian(lambda v: program(*v), torch.from_numpy(x)).numpy()
 
 
-@cells(lambda options: [{"example": example} for example in AT], cost=Cost(0.2, 11))
+@cells(each(example=AT), cost=Cost(0.2, 11))
 @fifty_digits()
 def seconds(example: str, points: int, seed: int) -> Frame:
     """The largest distances of H and H v from sympy's at random points; the control's Hessian has its diagonal alone."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.compare.agreement import unit_roundoff
-from experiments.lab import Array, Figure, Frame, facets
+from experiments.lab import Array, Figure, Frame, decades, facets, ticks
 from scratch import SGD, Batch, Dense, Identity, Job, Layer, Snapshot, SquaredError
 from scratch.initializers import orthogonal
 from scratch.randomness import generator
@@ -99,18 +99,10 @@ def layers(depth: int) -> str:
 
 def one_panel(table: Frame, x: str, *, right: float = 2.4, ticked: bool = True, **drawn: Any) -> Figure:
     """One panel whose y is logarithmic, in plain numbers: 1, 2 and 5 in every decade. ``ticked``: x, at its values alone."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
     size = {"width": 4.6, "height": 3.2, "margins": (0.95, right, 0.6, 0.4)}
     figure = facets(table, x=x, size=size, yscale="log", **drawn)
     (ax,) = figure.axes
     if ticked:
-        at = sorted(table[x].unique())
-        ax.set_xticks(at, [f"{value:g}" for value in at])
-        ax.minorticks_off()
-    low, high = table.measured.min() / 2, table.measured.max() * 2
-    ticks = [m * 10.0**k for k in range(-2, 5) for m in (1, 2, 5)]
-    ax.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_locator(NullLocator())
+        ticks(ax.xaxis, sorted(table[x].unique()))
+    ticks(ax.yaxis, decades(table.measured))
     return figure

@@ -5,14 +5,14 @@ Each trains alone, from balanced and from Gaussian weights, and every parameter 
 
 import numpy as np
 
-from experiments.lab import Cost, Frame, Lab, cells
+from experiments.lab import Cost, Frame, Lab, cells, each
 from scratch.randomness import generator
 from .shared import EXAMPLES, INPUTS, balanced, job, whitened
 
 STEPS = 100
 
 
-@cells(lambda options: [{"depth": depth} for depth in options.depths], makes=(), cost=Cost(1.5, 40))
+@cells(each(depth="depths"), makes=(), cost=Cost(1.5, 40))
 def trajectory(lab: Lab, depth: int) -> dict[str, Frame]:
     """How far the implementations drift apart, each training alone: two balanced networks and two from Gaussian weights."""
     _, weights, target = balanced((2.0, 1.0), 0.1, depth, 2)

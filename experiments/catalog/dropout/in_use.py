@@ -5,7 +5,7 @@ has gained; and the units have become quieter.
 """
 
 from experiments.lab import Claim, Claims, Figure, Frame, claims, figure
-from .shared import basis, joined, most_wrong, paired, rising, titles
+from .shared import basis, beside_each_other, most_wrong, paired, rising, titles
 
 USES = {"test loss": "right", "test loss, left on": "dropout left on", "test loss, factor lost": "factor 1/p forgotten"}
 UNITS = {"mean activation": "mean activation", "active share": "share of active units"}
@@ -50,7 +50,9 @@ def misuse(regularized: Frame) -> Figure:
     and as networks that were trained without the factor 1/p would be: all units at once give out 1/p times what the next
     layer is used to.
     """
-    return joined(regularized, ("wrong", titles(regularized)), ("quantity", USES), ylabel="test loss (cross-entropy)")
+    return beside_each_other(
+        regularized, ("wrong", titles(regularized)), ("quantity", USES), ylabel="test loss (cross-entropy)"
+    )
 
 
 @figure("What becomes of the hidden units")
@@ -58,4 +60,4 @@ def activity(regularized: Frame) -> Figure:
     """Hidden units of the trained networks, all of them in use, on the test digits: their mean activation and the share
     that is above 0.
     """
-    return joined(regularized, ("quantity", UNITS), ("wrong", titles(regularized)))
+    return beside_each_other(regularized, ("quantity", UNITS), ("wrong", titles(regularized)))

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from experiments import data
 from experiments.compare.backends import Backend, backends
-from experiments.lab import Claim, Cost, Lab, cells, claims, figure, over_seeds, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, each, figure, over_seeds, stacked, table
 from experiments.lab.bench import STEPS
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, Job, Snapshot, metrics
@@ -20,10 +20,10 @@ from .shared import (
     BATCH,
     after_training,
     basis,
+    beside_each_other,
     digit_networks,
     final,
     handed,
-    joined,
     most_wrong,
     paired,
     rising,
@@ -35,10 +35,7 @@ RARE = 5  # examples of a batch for which a unit is kept: where it is fewer, its
 #           and Adam divides by what is left; rounding is then known too badly to follow it through training
 
 
-@cells(
-    lambda options: [{"wrong": wrong, "keep": keep} for wrong in options.wrong for keep in options.keeps],
-    cost=Cost(5.4, 190),
-)
+@cells(each(wrong="wrong", keep="keeps"), cost=Cost(5.4, 190))
 def measurements(lab: Lab, wrong: float, keep: float, examples: int, width: int, steps: int, seeds: int) -> Frame:
     """Loss and error on training and test digits, and what comes of using dropout wrongly after training."""
     job, seen = digit_networks(wrong, keep, examples, width, steps, seeds)
@@ -167,14 +164,18 @@ def overfitting(regularized: Frame) -> Figure:
     no longer fits, and both curves rise.
     """
     lines = {f"{part} loss": label for part, label in DIGITS.items()}
-    return joined(regularized, ("wrong", titles(regularized)), ("quantity", lines), ylabel="loss (cross-entropy)")
+    return beside_each_other(
+        regularized, ("wrong", titles(regularized)), ("quantity", lines), ylabel="loss (cross-entropy)"
+    )
 
 
 @figure("Fewer errors")
 def errors(regularized: Frame) -> Figure:
     """The share of digits misclassified by the same networks."""
     lines = {f"{part} error": label for part, label in DIGITS.items()}
-    return joined(regularized, ("wrong", titles(regularized)), ("quantity", lines), ylabel="share misclassified")
+    return beside_each_other(
+        regularized, ("wrong", titles(regularized)), ("quantity", lines), ylabel="share misclassified"
+    )
 
 
 @figure("While it trains")
@@ -184,7 +185,7 @@ def training(curves: Frame) -> Figure:
     """
     keeps = sorted(curves.keep.unique())
     few = [keeps[k] for k in sorted({0, len(keeps) // 3, len(keeps) // 2, len(keeps) - 1})]
-    return joined(
+    return beside_each_other(
         curves[curves.quantity == "test loss"],
         ("wrong", titles(curves)),
         ("keep", {keep: "none dropped" if keep == 1 else f"p = {keep:g}" for keep in few}),

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.lab import Array, Axes, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, figure, table
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
+from experiments.lab.types import Array, Axes, Claims, Figure, Frame
 from scratch import SGD, Batch, Job, Network, SquaredError, randomness
 from scratch.contract import Noise
 from . import laws
@@ -52,7 +53,7 @@ def trained(
     return {name: next(shots).parameters[1]["W"] for name, shots in lab.train(job).items()}
 
 
-@cells(lambda options: [{"keep": keep} for keep in options.ridge_keeps], cost=Cost(2, 40))
+@cells(each(keep="ridge_keeps"), cost=Cost(2, 40))
 def descent(lab: Lab, keep: float, patients: int) -> Frame:
     """Weights that descent on the expected loss, all masks at once, comes to."""
     wide, mask = averaged(standardised(patients), keep)

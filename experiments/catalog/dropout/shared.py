@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from experiments import data
-from experiments.lab import COLOURS, Array, Figure, Frame, Lab, Shots, compare, key, panels, series
+from experiments.lab import Array, Figure, Frame, Lab, Shots, compare, joined, key, panels
 from scratch import (
     Adam,
     Batch,
@@ -188,7 +188,7 @@ def titles(table: Frame) -> dict[Any, str]:
     return {share: f"{share:.0%} of labels wrong" for share in sorted(table.wrong.unique())}
 
 
-def joined(
+def beside_each_other(
     table: Frame,
     panel: tuple[str, Mapping[Any, str]],
     colour: tuple[str, Mapping[Any, str]],
@@ -203,9 +203,7 @@ def joined(
     for ax, value in zip(axes, panel[1], strict=True):
         for index, (shade, label) in enumerate(colour[1].items()):
             one = table[(table[panel[0]] == value) & (table[colour[0]] == shade)]
-            ours = one[one.backend == "scratch"].sort_values(x)
-            ax.plot(ours[x], ours.measured, color=COLOURS[index], linewidth=0.8, alpha=0.6)
-            series(ax, one, label, index, x=x)
+            joined(ax, one, label, index, x=x)
         ax.set(xlabel=xlabel, ylabel=ylabel.format(value))
         if from_zero:
             ax.set_ylim(0, 1.08 * max(float(np.max(np.asarray(line.get_ydata()))) for line in ax.lines))

@@ -4,10 +4,9 @@ Their normalized geometric mean, exactly, if everything above the dropped units 
 """
 
 import numpy as np
-import pandas as pd
 from scipy.special import logsumexp
 
-from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure
+from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, each, figure, matched
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
 from scratch import Dense, Dropout, LogSoftmax, NegativeLogLikelihood, Tanh
 from .shared import ROUNDING, after_training, all_masks, chances, learned, pixels, under_all
@@ -20,9 +19,7 @@ NETWORKS = {  # where dropout stands among the layers below the softmax
 }
 
 
-@cells(
-    lambda options: [{"network": name, "keep": keep} for name in NETWORKS for keep in (0.5, 0.8)], cost=Cost(0.53, 220)
-)
+@cells(each(network=NETWORKS, keep=(0.5, 0.8)), cost=Cost(0.53, 220))
 def geometric(lab: Lab, network: str, keep: float, features: int, images: int) -> Frame:
     """How far scaling lies from the mean over all thinned networks, geometric and arithmetic, in log-probability."""
     layers = (*NETWORKS[network](Dropout(1 - keep), Dense(features)), Dense(10), LogSoftmax())
@@ -49,8 +46,7 @@ def geometric(lab: Lab, network: str, keep: float, features: int, images: int) -
 def geometric_mean(geometric: Frame, features: int) -> Claims:
     softmax, *_, curved = NETWORKS
     exact = geometric[geometric.network != curved]
-    below = geometric[geometric.network == curved].set_index(["backend", "keep"]).geometric
-    other = below.reindex(pd.MultiIndex.from_frame(exact[["backend", "keep"]])).to_numpy()
+    other = matched(exact, geometric[geometric.network == curved], ["backend", "keep"]).geometric
     yield Claim(
         name="scaling is a geometric mean",
         statement="Without dropout the network gives the normalized geometric mean of all thinned networks, if all above dropout is "

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, each, figure, table
 from experiments.lab.figures import key, panels, series
 from scratch import Batch, BinaryCrossEntropy, Dense, Dropout
 from scratch.network import Parameters
@@ -32,7 +32,7 @@ def _logistic(features: int, images: int, base_seed: int) -> tuple[Batch, Array,
     return batch, p["W"], float(p["b"][0, 0])
 
 
-@cells(lambda options: [{"rate": rate} for rate in options.rates], cost=Cost(0.32, 60))
+@cells(each(rate="rates"), cost=Cost(0.32, 60))
 def added(lab: Lab, rate: float, features: int, images: int) -> Frame:
     """What dropout adds to the loss, averaged over all masks: with the trained weights, and with smaller ones."""
     batch, beta, bias = logistic(features, images)

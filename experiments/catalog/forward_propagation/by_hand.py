@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from experiments.compare.agreement import unit_roundoff
-from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, each
 from scratch.layers import Tensors
 from scratch.network import Parameters
 from .shared import FIFTH, bounded, case, gamma, keep_worst, network
@@ -64,7 +64,7 @@ def nearest(a: Array, b: Array, limit: Array, unit: float) -> dict[str, float]:
     return {"measured": float(apart[at] / unit), "predicted": float(limit[at] / unit)}
 
 
-@cells(lambda options: [{"widest": n} for n in options.widths], cost=Cost(0.3, 13, {"widest": 2}))
+@cells(each(widest="widths"), cost=Cost(0.3, 13, {"widest": 2}))
 def by_hand(lab: Lab, widest: int, trials: int, seed: int, dtype: str) -> Frame:
     """Of each signal on all random shapes, the number that comes nearest to its bound; and by hand without tanh."""
     found, unit = [], unit_roundoff(np.dtype(dtype))

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from experiments.compare.backends import backends
-from experiments.lab import Claim, Cost, Lab, Shots, cells, claims, compare, figure, panels, stacked
+from experiments.lab import Claim, Cost, Lab, Shots, cells, claims, compare, each, figure, panels, stacked
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import BatchNorm, Job, Layer
 from scratch.randomness import generator
@@ -45,7 +45,7 @@ def touched(lab: Lab, examples: int, seed: int, dtype: str) -> Frame:
     return stacked(found)
 
 
-@cells(lambda options: [{"widest": n} for n in options.widths], cost=Cost(0.4, 13, {"widest": 2}))
+@cells(each(widest="widths"), cost=Cost(0.4, 13, {"widest": 2}))
 def alone(lab: Lab, widest: int, trials: int, seed: int, dtype: str) -> Frame:
     """Random shapes: the most that anything changes elsewhere, the least in the column itself, and elsewhere with batch norm."""
     found = []

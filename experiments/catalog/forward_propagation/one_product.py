@@ -13,12 +13,12 @@ from matplotlib.lines import Line2D
 
 from experiments.compare.agreement import unit_roundoff
 from experiments.compare.backends import backends
-from experiments.lab import RING, Array, Claim, Cost, Figure, Frame, Lab, cells, claims, figure, panels, series
+from experiments.lab import RING, Array, Claim, Cost, Figure, Frame, Lab, cells, claims, each, figure, panels, series
 from . import shared
 from .shared import FIFTH, bounded, factors, gamma, keep_worst
 
 
-@cells(lambda options: [{"inputs": n} for n in options.inputs], cost=Cost(1.5, 30, {"largest": 2}))
+@cells(each(inputs="inputs"), cost=Cost(1.5, 30, {"largest": 2}))
 def products(lab: Lab, inputs: int, largest: int, trials: int, seed: int, dtype: str) -> Frame:
     """The largest differences between Z = WX and the same by other ways, beside as many roundings as may lie between the two."""
     found = []

@@ -6,7 +6,7 @@ Where W is not square its shape does not fit, and Wᵀ is refused. A square one 
 import numpy as np
 import torch
 
-from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, each, figure, table
 from experiments.lab.figures import key, panels, series
 from scratch import Dense
 from scratch.randomness import generator
@@ -25,7 +25,7 @@ def is_refused(backend: str, w: Array, x: Array) -> bool:
     return False
 
 
-@cells(lambda options: [{"inputs": n} for n in options.inputs], cost=Cost(0.05, 5))
+@cells(each(inputs="inputs"), cost=Cost(0.05, 5))
 def refused(inputs: int, largest: int, trials: int, seed: int, dtype: str) -> Frame:
     """The share of random shapes, square and others, at which Wᵀ in W's place is refused."""
     found = [
@@ -37,7 +37,7 @@ def refused(inputs: int, largest: int, trials: int, seed: int, dtype: str) -> Fr
     return shares.agg(measured="mean", shapes="size").reset_index().assign(inputs=inputs)
 
 
-@cells(lambda options: [{"n": n} for n in options.squares], cost=Cost(0.5, 170, {"n": 2}))
+@cells(each(n="squares"), cost=Cost(0.5, 170, {"n": 2}))
 def overlaps(lab: Lab, n: int, draws: int, seed: int, dtype: str) -> Frame:
     """Wᵀx beside Wx for random n×n matrices: size ‖Wᵀx‖²/n‖x‖² and overlap ⟨Wᵀx, Wx⟩/n‖x‖², mean over the draws."""
     w = generator(seed, "squares", n).standard_normal((draws, n, n)).astype(dtype)

@@ -6,7 +6,7 @@ Such a network gives out zeros whatever the input, and its gradient is exactly 0
 import numpy as np
 from scipy.special import ndtr
 
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, key, panels, series, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, figure, key, panels, series, stacked, table
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, ReLU, Snapshot, initializers
 from .shared import band, drawn, hidden, measured
@@ -14,7 +14,7 @@ from .shared import band, drawn, hidden, measured
 DEPTH, BIASED_DEPTH = 10, 6
 
 
-@cells(lambda options: [{"width": n} for n in options.dead_widths], cost=Cost(0.27, 170))
+@cells(each(width="dead_widths"), cost=Cost(0.27, 170))
 def dead_shares(lab: Lab, width: int, dead_draws: int) -> Frame:
     """The share of ReLU networks (He, no bias) of one input that are dead for all numbers of both signs, and for those above 0.
 
@@ -73,7 +73,7 @@ def dead_sets(dead_shares: Frame) -> Frame:
     )
 
 
-@cells(lambda options: [{"width": n} for n in (2, 3)], cost=Cost(0.25, 73))
+@cells(each(width=(2, 3)), cost=Cost(0.25, 73))
 def biased(lab: Lab, width: int, biases: tuple[float, ...], dead_draws: int) -> Frame:
     """Every bias at b: the share of the layers reached by a signal that are switched off as a whole; what Φ gives for it."""
     x, found = np.linspace(0.5, 1.5, width).reshape(-1, 1), []

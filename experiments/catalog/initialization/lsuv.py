@@ -6,15 +6,14 @@ LSUV rescales orthogonal weights, layer by layer, until Wx + b has unit variance
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from experiments import theory
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, table
-from experiments.lab.figures import COLOURS, MARKERS, key, panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, figure, matched, over_seeds, table
+from experiments.lab.figures import COLOURS, MARKERS, joined, key, panels, series, ticks
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import CrossEntropy, Dense, Job, Network, Snapshot, activations
 from scratch.activations import Activation
-from .shared import SETTLED, STUDENT, first_digits, hidden, joined, lsuv_and_he, measured, plain
+from .shared import DOTTED, SETTLED, STUDENT, first_digits, hidden, lsuv_and_he, measured
 
 DEPTH = 6  # hidden layers
 FINITE_WIDTH = (
@@ -22,7 +21,7 @@ FINITE_WIDTH = (
 )
 
 
-@cells(lambda options: [{"activation": name} for name in options.activations], cost=Cost(1.2, 530))
+@cells(each(activation="activations"), cost=Cost(1.2, 530))
 def unit(lab: Lab, activation: str, width: int, seeds: int, data: str) -> Frame:
     """Var(Wx + b) of every Dense layer, and n·Var W by what the layer does: Var z over the mean square of its input."""
     batch, classes = first_digits(data, SETTLED)
@@ -78,9 +77,8 @@ def variances(unit: Frame) -> Frame:
 
 @claims
 def of_lsuv(variances: Frame, gains: Frame) -> Claims:
-    at = ["activation", "layer", "backend"]
     ours, he = (variances[variances.scheme == scheme] for scheme in ("lsuv", "he"))
-    other = he.set_index(at).farthest.reindex(pd.MultiIndex.from_frame(ours[at])).to_numpy()
+    other = matched(ours, he, ["activation", "layer", "backend"]).farthest
     yield Claim(
         "LSUV: unit variance",
         "LSUV gives Wx + b unit variance over units and digits in every layer, whatever the activation, to its tolerance.",
@@ -128,16 +126,16 @@ def lsuv(gains: Frame, variances: Frame, raw_ends: Frame) -> Figure:
         one = at[at.activation == name]
         left.plot([index - 0.35, index + 0.35], one.predicted.iloc[:1].repeat(2), color=COLOURS[index], zorder=2)
         series(left, one.drop(columns="predicted"), name, index, x="x")
-        joined(middle, he[he.activation == name], name, index, x="layer")
+        joined(middle, he[he.activation == name], name, index, x="layer", **DOTTED)
     left.axhline(2, color="#555555", linestyle="--", linewidth=1)
     left.set_xticks(range(len(names)), names, rotation=40, ha="right")
     left.set(ylabel="n · Var W", ylim=(0, 1.1 * max(2, at.predicted.max())))
     middle.set(yscale="log", xlabel="layer", ylabel="variance of z = Wx + b")
-    plain(middle.yaxis, [0.2, 0.5, 1, 2, 5, 10, 20])
+    ticks(middle.yaxis, [0.2, 0.5, 1, 2, 5, 10, 20])
     for index, (scheme, label) in zip((-2, -1), (("he", "He's"), ("lsuv", "LSUV's")), strict=True):
         one = raw_ends[(raw_ends.scheme == scheme) & (raw_ends.backend == "scratch")].sort_values("rate")
         look: Any = {"color": COLOURS[index], "marker": MARKERS[index], "markersize": 5, "label": f"{label} weights"}
         right.errorbar(one.rate, one.measured, one.standard_error, **look)
     right.set(xscale="log", xlabel="learning rate", ylabel="test loss at the end", ylim=(0, None))
-    plain(right.xaxis, sorted(raw_ends.rate.unique()))
+    ticks(right.xaxis, sorted(raw_ends.rate.unique()))
     return key(figure, [left, middle, right])

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from experiments.data import load
-from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, over_seeds, table
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, each, over_seeds, table
 from scratch import SGD, Batch, CrossEntropy, Dense, Job, Network, Snapshot, Tanh
 from .shared import SETTLED, STUDENT, batch_order, hidden, lsuv_and_he
 
@@ -16,7 +16,7 @@ SHIFT, STRETCH = 5.0, 6.0  # the digits' pixels are about 5 ± 6 before they are
 FOLLOWED = 10  # steps over which all networks of the two implementations are compared
 
 
-@cells(lambda options: [{"rate": rate} for rate in sorted(options.raw_rates)], cost=Cost(3.6, 310))
+@cells(each(rate="raw_rates"), cost=Cost(3.6, 310))
 def raw(lab: Lab, rate: float, raw_seeds: int, raw_steps: int, data: str) -> Frame:
     """Loss on the test set along the way, of tanh networks on 5 + 6x: LSUV's weights and He's, on the same batches."""
     held = load(data)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from experiments import theory
 from experiments.compare import probes
-from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, each, figure, table
 from experiments.lab.figures import key, panels, series
 from scratch import Batch, Job, ReLU, Snapshot, initializers
 from scratch.initializers import Scheme
@@ -40,11 +40,7 @@ SCHEMES: dict[str, Scheme] = {"he": initializers.he, "literal": literal, "xavier
 Logs = Mapping[str, Mapping[str, Array]]  # by reading and signal
 
 
-@cells(
-    lambda options: [{"shape": shape} for shape in SHAPES],
-    makes=("rescaled_sizes", "rescaled_ratios"),
-    cost=Cost(1.6, 700),
-)
+@cells(each(shape=SHAPES), makes=("rescaled_sizes", "rescaled_ratios"), cost=Cost(1.6, 700))
 def rescaled(lab: Lab, shape: str, draws: int) -> dict[str, Frame]:
     """ReLU networks of unequal widths from the same draws, scaled by each reading.
 

@@ -11,17 +11,17 @@ import numpy as np
 
 from experiments.compare import probes
 from experiments.data import load
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
-from experiments.lab.figures import key, panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, figure, over_seeds, stacked, table
+from experiments.lab.figures import joined, key, panels, series, ticks
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, CrossEntropy, Job, Network, Snapshot
 from . import LEARNED
-from .shared import STUDENT, UNIT, batch_order, first_digits, he_times, joined, measured, plain, relu_layers
+from .shared import DOTTED, STUDENT, UNIT, batch_order, first_digits, he_times, measured, relu_layers
 
 WIDTH, OPTIMIZER = 32, SGD(0.05, momentum=0.9)
 
 
-@cells(lambda options: [{"depth": depth} for depth in sorted(options.scale_depths)], cost=Cost(6.4, 310))
+@cells(each(depth="scale_depths"), cost=Cost(6.4, 310))
 def scaled(lab: Lab, depth: int, scales: tuple[float, ...], seeds: int, scale_steps: int, data: str) -> Frame:
     """The first loss on the test set beside what homogeneity predicts of He's own outputs; the accuracy after training."""
     held, factors = load(data), sorted(scales)
@@ -113,7 +113,7 @@ def scales(accuracies: Frame, delays: Frame) -> Figure:
     """
     figure, (left, right) = panels(["after training", "before anything happens"], width=3.6, height=3.0, share_y=False)
     for index, depth in enumerate(sorted(accuracies.depth.unique())):
-        joined(left, accuracies[accuracies.depth == depth], f"{depth} layers", index, x="scale")
+        joined(left, accuracies[accuracies.depth == depth], f"{depth} layers", index, x="scale", **DOTTED)
     for index, depth in enumerate(sorted(delays.depth.unique()), 3):
         one = delays[delays.depth == depth]
         slope = (2 - depth) * np.log(one.scale)
@@ -125,8 +125,8 @@ def scales(accuracies: Frame, delays: Frame) -> Figure:
         series(right, spread, f"{depth} layers, small weights", index, x="scale")
     xlabel, tried = "s: weights relative to He's", sorted(accuracies.scale.unique())
     left.set(xscale="log", ylim=(0, 1), xlabel=xlabel, ylabel="accuracy on the test set")
-    plain(left.xaxis, tried[::2] if len(tried) > 4 else tried)
+    ticks(left.xaxis, tried[::2] if len(tried) > 4 else tried)
     right.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="steps until outputs are fourfold")
-    plain(right.xaxis, [0.01, 0.02, 0.05, 0.1, 0.2])
-    plain(right.yaxis, [20, 30, 50, 70, 100, 150, 200, 300, 500])
+    ticks(right.xaxis, [0.01, 0.02, 0.05, 0.1, 0.2])
+    ticks(right.yaxis, [20, 30, 50, 70, 100, 150, 200, 300, 500])
     return key(figure, [left, right])

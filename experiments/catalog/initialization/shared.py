@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.compare.agreement import unit_roundoff
 from experiments.data import load
-from experiments.lab import COLOURS, Array, Axes, Frame, Lab, series, stacked
+from experiments.lab import COLOURS, Array, Axes, Frame, Lab, stacked
 from scratch import Batch, Dense, InnerProduct, Job, Layer, Network, ReLU, initializers
 from scratch.initializers import Scheme, zeros
 from scratch.lsuv import lsuv
@@ -19,6 +19,7 @@ from scratch.randomness import batches, generator, stack
 UNIT = unit_roundoff(np.dtype(np.float64))
 STUDENT = "Student's t over seeds."
 BATCH = 60
+DOTTED: dict[str, Any] = {"linestyle": ":", "alpha": None}  # from point to point, where there is no prediction
 TOLERANCE = 0.01  # of LSUV
 SETTLED = 300  # examples on which LSUV looks at variances
 
@@ -101,22 +102,6 @@ def passing(looks: Sequence[int], sizes: Array, level: float) -> float:
     k = int(above[0])
     low, high = np.log(sizes[k - 1 : k + 1])
     return float(looks[k - 1] + (looks[k] - looks[k - 1]) * (np.log(level) - low) / (high - low))
-
-
-def plain(axis: Any, ticks: Sequence[float]) -> None:
-    """These ticks of a logarithmic axis, in plain numbers."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    axis.set_major_locator(FixedLocator(list(ticks)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(NullLocator())
-
-
-def joined(ax: Axes, table: Frame, label: str, index: int, *, x: str) -> None:
-    """Points joined by a thin dotted line, where there is no prediction."""
-    ours = table[table.backend == "scratch"].sort_values(x)
-    ax.plot(ours[x], ours.measured, color=COLOURS[index], linewidth=0.8, linestyle=":")
-    series(ax, table, label, index, x=x)
 
 
 def band(ax: Axes, table: Frame, index: int) -> None:

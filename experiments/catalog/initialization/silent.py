@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
-import pandas as pd
 
-from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, stacked, table
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, matched, stacked, table
 from scratch import SGD, CrossEntropy, Dense, Job, Layer, Network, ReLU, Snapshot, Tanh, initializers
 from scratch.randomness import generator
 from .shared import UNIT, first_digits, hidden, measured
@@ -83,17 +82,13 @@ def only_the_bias(silenced: Frame) -> Claims:
     silent, alive = (rows[rows.silent == dead].sort_values("off") for dead in (True, False))
     worst = silent.groupby(["start", *by]).tail(1)
     moved = silent.groupby(["start", *by]).moved.max().reset_index()
-    reached = alive.groupby(by).tail(1).set_index(by)
-
-    def other(of: Frame) -> Frame:
-        return reached.reindex(pd.MultiIndex.from_frame(of[by]))
-
+    reached = alive.groupby(by).tail(1)
     loss = compare(
         worst,
         "{start}, loss at step {step}",
         measured=worst.loss,
         standard_error=10 * UNIT * worst.predicted * np.sqrt(worst.step),
-        control_measured=other(worst).loss.to_numpy(),
+        control_measured=matched(worst, reached, by).loss,
     )
     still = compare(
         moved,
@@ -101,7 +96,7 @@ def only_the_bias(silenced: Frame) -> Claims:
         measured=moved.moved,
         predicted=0.0,
         standard_error=UNIT,
-        control_measured=other(moved).moved.to_numpy(),
+        control_measured=matched(moved, reached, by).moved,
     )
     yield Claim(
         "only the output's bias learns",

@@ -4,13 +4,12 @@ The singular values of one square layer fill a quarter circle; those of a produc
 """
 
 import numpy as np
-import pandas as pd
 from scipy.special import psi
 
-from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
-from experiments.lab.figures import key, panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, key, matched, panels, series, table, ticks
+from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, Dense, Identity, Snapshot, Tanh, initializers
-from .shared import STUDENT, UNIT, band, drawn, measured, moments, plain
+from .shared import STUDENT, UNIT, band, drawn, measured, moments
 
 ORTHOGONAL_DEPTH = 50
 QUARTER_CIRCLE = 8 / (3 * np.pi)  # mean of the density √(4 − s²)/π on [0, 2]
@@ -161,8 +160,7 @@ def products(multiplied: Frame) -> Frame:
 def of_products(products: Frame) -> Claims:
     whole, said = products[products["index"] == 0], "width {width}, depth {depth}"
     flat, steep = whole[whole.init == "orthogonal"], whole[whole.init != "orthogonal"]
-    at = ["backend", "width", "depth"]
-    wild = steep.set_index(at).farthest.reindex(pd.MultiIndex.from_frame(flat[at])).to_numpy()
+    wild = matched(flat, steep, ["backend", "width", "depth"]).farthest
     rounding = flat.width * np.sqrt(flat.depth) * UNIT
     yield Claim(
         "orthogonal weights",
@@ -197,7 +195,7 @@ def spectra(products: Frame, singular: Frame) -> Figure:
     for index, (scheme, label) in enumerate(NAMES.items()):
         series(left, singular[singular.scheme == scheme], label, index, x="n")
     left.set(xscale="log", xlabel="n, of n × n weights", ylabel="mean singular value", ylim=(0.4, 0.9))
-    plain(left.xaxis, sorted(singular.n.unique())[::2])
+    ticks(left.xaxis, sorted(singular.n.unique())[::2])
     shown = products[(products.width == width) & (products.depth <= gaussian[gaussian.width == width].depth.max())]
     for init, label, index in (("lecun", "Gaussian", 3), ("orthogonal", "orthogonal", 4)):
         for k in range(1, width + 1):

@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from experiments.data import load
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, matched, stacked, table
 from experiments.lab.figures import COLOURS, MARKERS, key, panels, series
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import SGD, CrossEntropy, Dense, Job, Network, Snapshot, Tanh, initializers
@@ -147,20 +146,19 @@ def breaking(units_apart: Frame, breaking_steps: int, data: str) -> Frame:
 @claims
 def of_symmetry(symmetry: Frame) -> Claims:
     equal = symmetry[(symmetry.start == "constant") & (symmetry.predicted < ROUNDING_GROWN)]
-    at = ["units", "backend", "step"]
-    random = symmetry[symmetry.start == "random"].set_index(at).reindex(pd.MultiIndex.from_frame(equal[at]))
+    random = matched(equal, symmetry[symmetry.start == "random"], ["units", "backend", "step"])
     apart = compare(
         equal.rename(columns={"apart": "measured", "predicted": "standard_error"}),
         "{units} units apart, step {step}",
         predicted=0.0,
-        control_measured=random.apart.to_numpy(),
+        control_measured=random.apart,
     )
     rank = compare(
         equal.rename(columns={"second": "measured"}),
         "{units} units, second singular value, step {step}",
         standard_error=equal.predicted / equal.predicted.min() * 1e-15,
         predicted=0.0,
-        control_measured=random.second.to_numpy(),
+        control_measured=random.second,
     )
     yield Claim(
         "equal units stay equal",

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 import scratch as s
-from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, each
 from scratch import Snapshot
 from scratch.categorical import indicator
 from scratch.randomness import generator
@@ -47,7 +47,7 @@ def share(unlike: Array, control: Array, **columns: Any) -> dict[str, Any]:
     return columns | shares | {"predicted": 0.0, "standard_error": 0.0}
 
 
-@cells(lambda options: [{"precision": precision} for precision in PRECISIONS], cost=Cost(0.09, 9))
+@cells(each(precision=PRECISIONS), cost=Cost(0.09, 9))
 def shift(lab: Lab, precision: str, trials: int) -> Frame:
     """Logits with a number added to all classes, chosen so that the sums are exact: the share of examples that change in any bit."""
     random, rows = generator(0, "shift"), []

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import scratch as s
-from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, stacked
+from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, each, figure, stacked
 from experiments.lab.figures import COLOURS, RING, key, panels
 from .shared import CASES, PRECISIONS, UNIT, alone, binary_exact, both_forms, logits, off
 
@@ -29,7 +29,7 @@ NOTHING = 3.0  # where ∞ and NaN are drawn: above every relative error
 FLOOR = 1e-19  # errors of 0 are drawn here
 
 
-@cells(lambda options: [{"precision": precision} for precision in PRECISIONS], cost=Cost(0.3, 5))
+@cells(each(precision=PRECISIONS), cost=Cost(0.3, 5))
 def accuracy(lab: Lab, precision: str) -> Frame:
     """Value and error of both forms on the grid; an error is NaN where the value is no number."""
     z, found = np.linspace(-1e4, 1e4, 61)[None].astype(precision), []  # one batch: alone, tiny losses do not agree
@@ -48,7 +48,7 @@ def kind(value: float) -> str:
     return "NaN" if np.isnan(value) else "∞" if np.isinf(value) else "0" if value == 0 else "number"
 
 
-@cells(lambda options: [{"precision": precision} for precision in PRECISIONS], cost=Cost(0.1, 5))
+@cells(each(precision=PRECISIONS), cost=Cost(0.1, 5))
 def thresholds(lab: Lab, precision: str) -> Frame:
     """The smallest number z of the type at which each step of the formula breaks."""
     rows = []

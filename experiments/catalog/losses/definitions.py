@@ -9,7 +9,7 @@ from decimal import Decimal, localcontext
 import numpy as np
 
 import scratch as s
-from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, stacked
+from experiments.lab import Array, Claim, Claims, Cost, Frame, Lab, cells, claims, compare, each, stacked
 from scratch.categorical import indicator
 from scratch.losses import Loss
 from scratch.randomness import generator
@@ -39,7 +39,7 @@ def drawn(trials: int) -> dict[str, tuple[Array, Array, Array]]:
     return {kind: (*pair, matrix) for kind, pair, matrix in zip(TARGETS, given, matrices, strict=True)}
 
 
-@cells(lambda options: [{"targets": targets} for targets in TARGETS], cost=Cost(0.3, 16))
+@cells(each(targets=TARGETS), cost=Cost(0.3, 16))
 def definitions(lab: Lab, targets: str, trials: int) -> Frame:
     """Value and gradient against the notes' formulas. Rounding: an example's loss is off by some u times the numbers that it
     subtracts; p is off by u times the exponent, and numbers near 1 by u.

@@ -6,14 +6,14 @@ As many as e^|z| has, written as it stands: a single rounding is to blame. From 
 
 import numpy as np
 
-from experiments.lab import Claim, Claims, Cost, Frame, Lab, cells, claims, compare
+from experiments.lab import Claim, Claims, Cost, Frame, Lab, cells, claims, compare, each
 from scratch.randomness import generator
 from .shared import CASES, PRECISIONS, binary_exact, both_forms, logits, off
 
 LOST = {"float64": (20.0, 30.0), "float32": (10.0, 12.5)}  # logits at which many digits are lost, but not all
 
 
-@cells(lambda options: [{"precision": precision} for precision in PRECISIONS], cost=Cost(0.5, 7))
+@cells(each(precision=PRECISIONS), cost=Cost(0.5, 7))
 def digits(lab: Lab, precision: str, draws: int) -> Frame:
     """Mean square of the error of J in units of u, where digits are lost: of both forms.
 

@@ -10,16 +10,30 @@ import numpy as np
 
 import scratch as s
 from experiments.data import load
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, facets, figure, over_seeds, stacked, table
+from experiments.lab import (
+    Claim,
+    Cost,
+    Lab,
+    cells,
+    claims,
+    compare,
+    each,
+    figure,
+    logarithmic,
+    over_seeds,
+    stacked,
+    table,
+)
+from experiments.lab.figures import facets, ticks
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, Job, Snapshot
 from scratch.network import Parameters
 from scratch.randomness import generator
 from . import laws
-from .shared import BINARY, OTHER, decades
+from .shared import BINARY, OTHER
 
 
-@cells(lambda options: [{"scale": scale} for scale in options.scales], cost=Cost(0.1, 40))
+@cells(each(scale="scales"), cost=Cost(0.1, 40))
 def start_signals(lab: Lab, scale: float, starts: int) -> Frame:
     """Logistic regression on breast_cancer, W ~ N(0, scale²/n): the mean square over the examples of n·∂J/∂z, for every start."""
     held, found = load("breast_cancer"), []
@@ -90,8 +104,7 @@ def starts(random_starts: Frame) -> Figure:
         yscale="log",
         size={"width": 4.2},
     )
-    ax, scales = figure.axes[0], sorted(set(random_starts.scale))
-    ax.set_xticks(scales, [f"{scale:g}" for scale in scales])
-    ax.xaxis.minorticks_off()
-    decades(ax.yaxis, random_starts.measured)
+    ax = figure.axes[0]
+    ticks(ax.xaxis, sorted(set(random_starts.scale)))
+    logarithmic(ax.yaxis, random_starts.measured)
     return figure

@@ -6,7 +6,6 @@ from decimal import Context, Decimal, localcontext
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
@@ -123,12 +122,3 @@ def _(loss: Literal) -> nn.Module:
 class _Literal(nn.Module):
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         return ((1 - target) * logsigmoid(-output) - target * logsigmoid(output)).mean()
-
-
-def decades(axis: Any, values: pd.Series) -> None:
-    """A logarithmic axis with plain numbers: 1, 2 and 5 of each power of ten that is met."""
-    ticks = [m * 10.0**k for k in range(-9, 9) for m in (1, 2, 5)]
-    shown = [tick for tick in ticks if values.min() / 2 <= tick <= values.max() * 2]
-    axis.set_ticks(shown)
-    axis.set_ticklabels([f"{tick:g}" for tick in shown])
-    axis.minorticks_off()

@@ -14,7 +14,7 @@ import pandas as pd
 import scratch as s
 from experiments.data import load
 from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, looks, over_seeds, table
-from experiments.lab.figures import COLOURS, key, panels, series
+from experiments.lab.figures import joined, key, panels
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, Job, Layer, Network, Snapshot, metrics
 from scratch.categorical import indicator
@@ -173,7 +173,5 @@ def real_networks(curves: Frame) -> Figure:
         for index, loss in enumerate(names):
             one = own[(own.on == data) & (own.start == start) & (own.loss == loss)]
             if len(one):
-                series(ax, one, loss, index, x="step")
-                ours = one[one.backend == "scratch"].sort_values("step")
-                ax.plot(ours.step, ours.measured, color=COLOURS[index], linewidth=0.8, alpha=0.6)
+                joined(ax, one, loss, index, x="step")
     return key(figure, axes, predicted=False, xlabel="step", ylim=(0, 1.02), ylabel="accuracy, training set")

@@ -9,15 +9,16 @@ from dataclasses import replace
 import numpy as np
 
 import scratch as s
-from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, stacked, table
-from experiments.lab.figures import key, panels, series
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, fan, figure, logarithmic, stacked, table
+from experiments.lab.figures import key, panels
+from experiments.lab.types import Claims, Figure, Frame
 from scratch import Batch, Job
 from scratch.network import Parameters
 from . import laws
-from .shared import BINARY, OTHER, UNIT, decades, farthest
+from .shared import BINARY, OTHER, UNIT, farthest
 
 
-@cells(lambda options: [{"loss": loss} for loss in BINARY], cost=Cost(0.05, 11))
+@cells(each(loss=BINARY), cost=Cost(0.05, 11))
 def slopes(lab: Lab, loss: str) -> Frame:
     """∂J/∂z of a sigmoid unit whose answer should be 1, over z."""
     z, (own, last) = np.linspace(-20, 10, 121)[:, None, None], BINARY[loss]
@@ -25,7 +26,7 @@ def slopes(lab: Lab, loss: str) -> Frame:
     return lab.rows(lab.look(job, loss), lambda shot: shot.output_gradients[0], {"z": z.ravel().tolist()})
 
 
-@cells(lambda options: [{"loss": loss} for loss in BINARY], cost=Cost(1.5, 50, {"rate": -1}))
+@cells(each(loss=BINARY), cost=Cost(1.5, 50, {"rate": -1}))
 def escape(lab: Lab, loss: str, wrong: tuple[float, ...], rate: float) -> Frame:
     """Single sigmoid units that should answer 1 and start at z = −s: z after as many steps as they need to come to 0."""
     own, last = BINARY[loss]
@@ -119,10 +120,9 @@ def wrong(signal: Frame, times: Frame) -> Figure:
         ["what is taught", "how long it takes"], width=3.7, share_y=False, margins=(0.95, 2.5, 0.6, 0.4)
     )
     shown = signal.assign(measured=signal.measured.abs(), predicted=signal.predicted.abs(), standard_error=0.0)
-    for index, loss in enumerate(shown.loss.unique()):
-        series(axes[0], shown[shown.loss == loss], loss, index, x="z")
-        series(axes[1], times[times.loss == loss], loss, index, x="wrong")
+    fan(axes[0], shown, "loss", x="z")
+    fan(axes[1], times, "loss", x="wrong")
     axes[0].set(xlabel="logit z (wrong on the left)", ylabel="size of ∂J/∂z", yscale="log", ylim=(1e-9, 5))
     axes[1].set(xlabel="s: how far on the wrong side it starts", ylabel="time to z = 0 (rate × steps)", yscale="log")
-    decades(axes[1].yaxis, times.measured)
+    logarithmic(axes[1].yaxis, times.measured)
     return key(figure, axes)

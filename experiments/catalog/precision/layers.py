@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, figure, stacked, table
 from experiments.lab.figures import COLOURS, facets, key, panels, series
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Softmax
@@ -18,11 +18,7 @@ from .shared import GREY, LONG, Nets, Signals, averages, both, model, relative, 
 KINDS = {"activation": "going up: pre-activations", "gradient": "coming down: ∂J/∂z"}
 
 
-@cells(
-    lambda options: [{"format": name} for name in ("bf16", "fp16", "tf32", "float32", *LONG)],
-    makes=("measurements",),
-    cost=Cost(4.5, 160),
-)
+@cells(each(format=("bf16", "fp16", "tf32", "float32", *LONG)), makes=("measurements",), cost=Cost(4.5, 160))
 def errors(lab: Lab, format: str, depth: int, width: int, seeds: int, replicas: int) -> Frame:
     """Relative mean square error (of the whole layer) against a more exact run, for every network, layer and signal.
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from experiments.lab import Array, Claim, Cost, Figure, Frame, cells, claims, compare, figure, stacked
+from experiments.lab import Array, Claim, Cost, Figure, Frame, cells, claims, compare, each, figure, matched, stacked
 from experiments.lab.figures import key, panels, series
 from . import laws
 from .formats import BF16, FLOAT32, FORMATS, Format, rounded
@@ -42,7 +41,7 @@ KEY = ["format", "kind", "n", "backend"]
 SAID = "{order}, {format}, {kind}, n = {n}"
 
 
-@cells(lambda options: [{"n": n} for n in sorted(options.lengths)], cost=Cost(3.5, 210))
+@cells(each(n="lengths"), cost=Cost(3.5, 210))
 def dots(n: int, trials: int, device: str) -> Frame:
     """Mean square rounding errors of dot products of n numbers; steps in short formats are slow, so they go up to ``LONGEST``."""
     rows = []
@@ -145,15 +144,12 @@ def by_order(dots: Frame) -> Iterator[Claim]:
     """Each in units of its law; the control is the same sum in another order."""
     known = dots[dots.predicted.notna()]
     one, pairs, core = (known[known.order == order] for order in ("one by one", "in pairs", "tensor core"))
-    alone = dots[dots.order == "one by one"].set_index(KEY)
+    alone = dots[dots.order == "one by one"]
 
     def ratios(rows: Frame, control: str, value: Any) -> Frame:
         law = rows.predicted
         units = {"measured": rows.measured / law, "standard_error": rows.standard_error / law, control: value / law}
         return compare(rows, SAID, predicted=1.0, **units)
-
-    def instead(rows: Frame, column: str) -> np.ndarray:
-        return alone[column].reindex(pd.MultiIndex.from_frame(rows[KEY])).to_numpy(float)
 
     yield Claim(
         "sums, one by one",
@@ -173,7 +169,7 @@ def by_order(dots: Frame) -> Iterator[Claim]:
         "Higham 2002, § 4.2",
         "The same law, along the tree of sums.",
         "the law of sums one by one",
-        ratios(pairs, "control_predicted", instead(pairs, "predicted")),
+        ratios(pairs, "control_predicted", matched(pairs, alone, KEY).predicted),
     )
     yield Claim(
         "tensor cores",
@@ -182,7 +178,7 @@ def by_order(dots: Frame) -> Iterator[Claim]:
         "Blanchard et al. 2020",
         "Σ (spacing(x)²y² + spacing(y)²x²)/12 and the law of float32's sums.",
         "everything in the short format",
-        ratios(core, "control_measured", instead(core, "measured")),
+        ratios(core, "control_measured", matched(core, alone, KEY).measured),
     )
 
 

@@ -14,7 +14,22 @@ import scratch as s
 from experiments.compare import probes
 from experiments.compare.backends import backends
 from experiments.data import load
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, looks, over_seeds, stacked, table
+from experiments.lab import (
+    Claim,
+    Cost,
+    Lab,
+    cells,
+    claims,
+    compare,
+    each,
+    fan,
+    figure,
+    looks,
+    matched,
+    over_seeds,
+    stacked,
+    table,
+)
 from experiments.lab.figures import key, panels, series
 from experiments.lab.types import Claims, Figure, Frame
 from scratch import Batch, Job, Network, Snapshot
@@ -74,7 +89,7 @@ def trained(lab: Lab, job: Job, way: str) -> dict[str, list[Snapshot]]:
         return {backend: list(side.train(job)) for backend, side in backends(lab.device).items()}
 
 
-@cells(lambda options: [{"way": way} for way in WAYS], makes=("training",), cost=Cost(4.2, 100))
+@cells(each(way=WAYS), makes=("training",), cost=Cost(4.2, 100))
 def learning(lab: Lab, way: str, seeds: int, steps: int, rate: float) -> Frame:
     """Loss, by the plain formula in float64, and accuracy on training and test set; ∞ for a network that has diverged."""
     job, rows = run(way, seeds, steps, rate, looked(steps)), []
@@ -100,8 +115,7 @@ def curves(training: Frame) -> Frame:
 def gaps(training: Frame) -> Frame:
     """How far the training loss lies above float32's, of the same seed at the same step."""
     own, at = training[training.part == "training"], ["backend", "seed", "step"]
-    loss = own[own.way == "float32"].set_index(at).loss
-    apart = own.loss - loss.reindex(pd.MultiIndex.from_frame(own[at])).to_numpy()
+    apart = own.loss - matched(own, own[own.way == "float32"], at).loss
     found = over_seeds(own.assign(apart=apart), ["way", "backend", "step"], "apart")
     return found.drop(columns=["seeds", "dof"])
 
@@ -223,8 +237,6 @@ def training(gaps: Frame, still: Frame) -> Figure:
     )
     for index, (way, said) in enumerate(SHOWN.items()):
         series(axes[0], gaps[gaps.way == way], said, index, x="step")
-    for index, layer in enumerate(sorted(set(still.layer)), len(SHOWN)):
-        series(axes[1], still[still.layer == layer], f"weights of layer {layer}", index, x="step")
-    axes[0].set(xlabel="step", ylabel="loss minus float32's")
-    axes[1].set(xlabel="step", ylabel="share unchanged by an update", ylim=(0, 1))
-    return key(figure, axes)
+    fan(axes[1], still, "layer", "weights of layer {}", x="step", first=len(SHOWN))
+    axes[1].set(ylabel="share unchanged by an update", ylim=(0, 1))
+    return key(figure, axes, xlabel="step", ylabel="loss minus float32's")

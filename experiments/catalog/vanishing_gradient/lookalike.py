@@ -5,8 +5,8 @@ Layer by layer a ReLU network turns all inputs into one direction.
 
 import numpy as np
 
-from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, table
-from experiments.lab.figures import COLOURS, key, panels, series
+from experiments.lab import Array, Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, fan, figure, table
+from experiments.lab.figures import COLOURS, key, panels
 from scratch import Batch, InnerProduct, Job, Network, Snapshot, activations, initializers
 from scratch.randomness import generator, stack
 from .repair_laws import correlations
@@ -69,10 +69,8 @@ def lookalike(lookalikes: Frame) -> Figure:
     dashed ones that of a linear network, which keeps every angle.
     """
     figure, (ax,) = panels(["two inputs, ReLU"], width=4.4)
-    starts = list(enumerate(lookalikes.start.unique()))
-    for index, start in starts:
-        series(ax, lookalikes[lookalikes.start == start], f"c = {start:g}", index, x="depth")
-    for index, start in starts:
+    fan(ax, lookalikes, "start", "c = {:g}", x="depth")
+    for index, start in enumerate(sorted(lookalikes.start.unique())):
         ax.axhline(start, color=COLOURS[index], linestyle="--", linewidth=1)
     ax.set(xlabel="layer", ylabel="correlation of the outputs", ylim=(-1, 1.05), xticks=(1, 5, 10, 15, 20))
     return key(figure, [ax])

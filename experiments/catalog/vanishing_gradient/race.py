@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.compare import probes
 from experiments.compare.agreement import unit_roundoff
-from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, over_seeds, stacked, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, figure, over_seeds, stacked, table
 from experiments.lab.figures import key, panels, runs
 from experiments.lab.types import Array, Claims, Figure, Frame
 from scratch import Batch, Dense, InnerProduct, Job, Network, Snapshot, activations, initializers
@@ -55,7 +55,7 @@ def exactly(ratio: Frame, dtype: str) -> Claims:
     )  # fmt: skip
 
 
-@cells(lambda options: [{"depth": depth} for depth in sorted(options.race_depths)], cost=Cost(19, 190))
+@cells(each(depth="race_depths"), cost=Cost(19, 190))
 def race_runs(lab: Lab, depth: int, train_width: int, race_steps: int, race_seeds: int, data: str, dtype: str) -> Frame:
     """Loss and accuracy on the test set along the way, ReLU, for a stack (init, seed) of networks of ``depth`` layers."""
     schemes = [initializers.by_name()[init] for init in SCHEMES]

@@ -5,7 +5,7 @@ At the same parameters, in every network that any page looks at; and after each 
 
 from typing import Any
 
-from experiments.lab import COLOURS, MARKERS, Cost, Figure, Frame, Lab, cells, figure, panels
+from experiments.lab import COLOURS, MARKERS, Cost, Figure, Frame, Lab, cells, each, figure, panels
 from scratch import initializers
 from .shared import classifiers
 
@@ -13,9 +13,7 @@ DRIFTING = " xavier and he, depth 10"
 TRACKED = 60  # steps over which the two implementations' parameters are followed
 
 
-@cells(
-    lambda options: [{"activation": activation} for activation in options.activations], makes=(), cost=Cost(2.5, 160)
-)
+@cells(each(activation="activations"), makes=(), cost=Cost(2.5, 160))
 def drift(lab: Lab, activation: str, train_width: int, train_steps: int, data: str, dtype: str) -> dict[str, Frame]:
     """How far the parameters of the two implementations drift apart while each trains alone."""
     steps, depth = min(TRACKED, train_steps), 10

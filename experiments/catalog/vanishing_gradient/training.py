@@ -3,7 +3,7 @@
 Networks of every activation, init scheme and depth in the same few steps: who has begun to learn.
 """
 
-from experiments.lab import Cost, Figure, Frame, Lab, cells, figure, heatmap, panels, table
+from experiments.lab import Cost, Figure, Frame, Lab, cells, each, figure, heatmap, panels, table
 from scratch import initializers
 from .shared import classifiers, followed, guessing
 
@@ -18,14 +18,7 @@ def once(inits: tuple[str, ...]) -> list[str]:
     return [init for init in inits if SAME.get(init) not in inits]
 
 
-@cells(
-    lambda options: [
-        {"depth": depth, "activation": activation}
-        for depth in sorted(options.train_depths)
-        for activation in options.activations
-    ],
-    cost=Cost(3.6, 220),
-)
+@cells(each(depth="train_depths", activation="activations"), cost=Cost(3.6, 220))
 def training(
     lab: Lab,
     depth: int,

@@ -6,11 +6,11 @@ The gradient before training is predicted; whether the network then learns in a 
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from experiments.data import load
-from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, figure, over_seeds, table
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, figure, matched, over_seeds, table
 from experiments.lab.figures import COLOURS, MARKERS, RING, key, panels
+from experiments.lab.types import Claims, Figure, Frame
 from scratch import BatchNorm, Dense, activations, initializers
 from . import repair_laws
 from .repairs import LN_100, NAMES, body, damped, of_init
@@ -106,20 +106,10 @@ def fates(mended: Frame) -> Claims:
 def against(found: Frame, fate: float, other: str) -> Frame:
     """The networks of one fate; as their control, what is called ``other`` with the same activation, on the same batches."""
     rows = found[found.learns == fate]
-    controls = found[found.init == other].set_index(["activation", "backend"])
-    chosen = controls.reindex(pd.MultiIndex.from_frame(rows[["activation", "backend"]]))
-    return Frame(
-        {
-            "backend": rows.backend,
-            "condition": rows.activation + ", " + rows.init,
-            "measured": rows.lowest,
-            "standard_error": rows.standard_error,
-            "dof": rows.seeds - 1,
-            "guessing": rows.guessing,
-            "control_measured": chosen.lowest.to_numpy(),
-            "control_error": chosen.standard_error.to_numpy(),
-        }
-    )
+    controls = matched(rows, found[found.init == other], ["activation", "backend"])
+    wrong = {"control_measured": controls.lowest, "control_error": controls.standard_error}
+    compared = compare(rows, "{activation}, {init}", measured=rows.lowest, dof=rows.seeds - 1, **wrong)
+    return compared.assign(guessing=rows.guessing)
 
 
 @figure("Who learns")

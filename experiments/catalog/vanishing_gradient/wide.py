@@ -7,13 +7,12 @@ signal decide: gradients vanish or explode by as many factors as there are layer
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from experiments import theory
 from experiments.compare import probes
 from experiments.data import load
-from experiments.lab import Claim, Claims, Cost, Figure, Frame, Lab, cells, claims, compare, figure, over_seeds, table
-from experiments.lab.figures import facets
+from experiments.lab import Claim, Cost, Lab, cells, claims, compare, each, facets, figure, matched, over_seeds, table
+from experiments.lab.types import Claims, Figure, Frame
 from scratch import CrossEntropy, Dense, Job, Network, activations, initializers
 from scratch.randomness import stack
 from .shared import FINITE_WIDTH, first_examples, hidden
@@ -22,15 +21,7 @@ TO_LOG = 2 * np.log(10)  # from a power of ten to the natural logarithm of the s
 KEY = ["depth", "activation", "init", "backend", "quantity"]
 
 
-@cells(
-    lambda options: [
-        {"depth": depth, "activation": activation, "init": init}
-        for depth in sorted(options.depths)
-        for activation in options.activations
-        for init in options.inits
-    ],
-    cost=Cost(0.46, 240),
-)
+@cells(each(depth="depths", activation="activations", init="inits"), cost=Cost(0.46, 240))
 def measurements(
     lab: Lab, depth: int, activation: str, init: str, width: int, seeds: int, data: str, dtype: str
 ) -> Frame:
@@ -51,8 +42,7 @@ def layers(measurements: Frame, options: Any) -> Frame:
     frame = measurements[measurements.layer <= measurements.depth]
     normal = frame.value > np.finfo(options.dtype).tiny  # below it a number keeps few digits or none: it is left out
     frame = frame.assign(log=np.log10(frame.value.where(normal)))
-    last = frame[frame.layer == frame.depth].set_index([*KEY, "seed"]).log
-    reference = last.reindex(pd.MultiIndex.from_frame(frame[[*KEY, "seed"]])).to_numpy()
+    reference = matched(frame, frame[frame.layer == frame.depth], [*KEY, "seed"]).log
     frame["log"] -= np.where(frame.quantity == "activation", 0, reference)
     found = over_seeds(frame, [*KEY, "layer"], "log").rename(columns={"measured": "mean"}).drop(columns="dof")
     conditions = found[["depth", "activation", "init"]].drop_duplicates().itertuples(index=False, name=None)
