@@ -52,7 +52,9 @@ def option(
     """
     assert quick.keys() <= {"quick"}
     said += "" if of is None else ", ".join(of[1])
-    return field(default=default, metadata={"help": said, "range": span and Range(*span), "known": of} | quick)
+    return field(
+        default=default, metadata={"help": said, "range": None if span is None else Range(*span), "known": of} | quick
+    )
 
 
 Chosen = TypeVar("Chosen")
