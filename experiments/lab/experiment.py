@@ -1,6 +1,6 @@
 """What an experiment is: a module of experiments/catalog with a docstring (its first line is the summary), and
 
-    Options     a frozen dataclass, Checked: every option with its default, help, range, and value for --quick
+    Options     a frozen dataclass, Drawn (it has --seed): every option with its default, help, range, and value for --quick
     PAGES       the names of its files in the order of the report; without it the module itself is the only page
     finding     if wanted: from the judged claims and tables by name, what was found in two plain sentences; NEXT_STEPS, PRINTED
 
